@@ -1,0 +1,73 @@
+# jobs: build, install and test.
+#
+#   make, make install     as any PostgreSQL extension; PG_CONFIG picks the server
+#   make demo              see it work: two agents, five jobs
+#   make test              every suite; T=claim only those whose stem has "claim"
+#   make replay TRACE=DIR  run a recorded workload
+#   make warnings, lint    what the tests cannot see
+#   make setup             the packages that all of these need
+#
+# demo, test and replay leave the system alone: they install into a temporary
+# folder and start a server of their own there.
+
+EXTENSION  = jobs
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" jobs.control)
+MODULE_big = jobs
+OBJS       = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+SQL_PARTS  = $(sort $(wildcard sql/[0-9][0-9]_*.sql))
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+DATA       = $(wildcard sql/$(EXTENSION)--*--*.sql)
+
+PG_CPPFLAGS = -DJOBS_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter
+SHLIB_LINK  = -ljson-c
+
+# For make installcheck: the suites that can run in an installed server.
+ISOLATION      = $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
+ISOLATION_OPTS = --inputdir=test --outputdir=test/output_iso --load-extension=$(EXTENSION)
+TAP_TESTS      = 1
+PROVE_TESTS    = test/t/*.pl
+EXTRA_CLEAN    = test/output_iso
+
+PG_CONFIG ?= pg_config
+export PG_CONFIG
+
+# On a new machine there is nothing to include yet: setup and what starts with
+# it must work all the same.
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+ifneq ($(PGXS),)
+include $(PGXS)
+else
+all install installcheck clean:
+	@echo "$(PG_CONFIG) knows no server headers; make setup installs what is missing" >&2
+	@exit 1
+endif
+
+$(DATA_built): $(SQL_PARTS) jobs.control
+	cat $(SQL_PARTS) > $@
+
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) Makefile
+
+# Durability is not what these two are about.
+demo test: export EXTRA_CONF = fsync = off
+
+.PHONY: setup demo test replay warnings lint
+setup:
+	@test/setup
+
+demo: setup
+	@test/cluster test/demo/run
+
+test: setup
+	@test/cluster test/run '$(T)'
+
+replay: setup
+	@test -f '$(TRACE)/jobs.csv' || { echo "usage: make replay TRACE=<folder with jobs.csv and agents.csv>" >&2; exit 2; }
+	@test/cluster test/replay/run '$(abspath $(TRACE))'
+
+warnings: setup
+	@test/warnings
+
+lint: setup
+	@test/lint

@@ -1,0 +1,70 @@
+-- 37_page: jobs as callers see them, one by one and by page.
+
+CREATE VIEW jobs_store.full_job AS
+	SELECT j.tenant, j.id, ROW(
+		j.id,
+		j.created,
+		ROW(
+			jobs_store.part_id(j.id, 1), j.created,
+			(SELECT pg_catalog.array_agg(r.file_revision ORDER BY r.revision)
+				FROM jobs_store.full_revision r WHERE r.tenant = j.tenant AND r.resource_id = j.id),
+			ARRAY[ROW(jobs_store.part_id(j.id, 7), j.created, 'Active', 'Initial', j.created_by_id, jobs_store.part_id(j.id, 1))::jobs.file_archive_status]
+				|| (SELECT pg_catalog.array_agg(ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_archive_status ORDER BY a.ordinal)
+					FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = jobs_store.part_id(j.id, 1)),
+			j.id, 'Job', j.created_by_id, f.control_tags, f.updated, f.upstream_remote_info
+		)::jobs.file,
+		coalesce((SELECT pg_catalog.array_agg(c.comment ORDER BY c.id)
+			FROM jobs_store.full_comment c WHERE c.tenant = j.tenant AND c.resource_id = j.id AND c.parent_id IS NULL), '{}'),
+		ARRAY[ROW(jobs_store.part_id(j.id, 6), j.created, 'Active', 'Initial', j.created_by_id, j.id)::jobs.resource_archive_status]
+			|| (SELECT pg_catalog.array_agg(ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.resource_archive_status ORDER BY a.ordinal)
+				FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = j.id),
+		j.created_by_id,
+		ROW(v.id, v.name, v.version, v.module_name, v.module_version, v.tool_name, v.tool_version, v.tool_display_name, v.operating_system)::jobs.function_version,
+		j.assigned_agent_id,
+		coalesce((SELECT s.agent_id FROM jobs_store.job_status s
+			WHERE s.tenant = j.tenant AND s.job_id = j.id AND s.agent_id IS NOT NULL
+			ORDER BY s.ordinal DESC LIMIT 1), j.agent_id),
+		t.id,
+		j.model_id,
+		ARRAY[ROW(jobs_store.part_id(j.id, 5), j.created, j.id, j.first_status, j.created_by_id, NULL, NULL)::jobs.job_status]
+			|| (SELECT pg_catalog.array_agg(ROW(s.id, s.created, s.job_id, s.name, s.created_by_id, s.message, s.agent_id)::jobs.job_status ORDER BY s.ordinal)
+				FROM jobs_store.job_status s WHERE s.tenant = j.tenant AND s.job_id = j.id),
+		j.assigned_agent_pool_id
+	)::jobs.job AS job
+	FROM jobs_store.job j
+		JOIN jobs_store.tenant t ON t.tenant = j.tenant
+		JOIN jobs_store.function_version v ON v.tenant = j.tenant AND v.id = j.function_id
+		LEFT JOIN jobs_store.file f ON f.tenant = j.tenant AND f.resource_id = j.id;
+COMMENT ON VIEW jobs_store.full_job IS 'jobs as callers see them, with all their parts; every part is found by key';
+
+CREATE VIEW jobs_store.current_status AS
+	SELECT j.tenant, j.id AS job_id, j.first_status,
+		coalesce(s.ordinal, 0) AS ordinal, coalesce(s.name, j.first_status) AS name,
+		coalesce(s.id, jobs_store.part_id(j.id, 5)) AS id, coalesce(s.created, j.created) AS created,
+		CASE WHEN s.id IS NULL THEN j.created_by_id ELSE s.created_by_id END AS created_by_id,
+		coalesce(s.attempt, 0) AS attempt, s.agent_id, s.message
+	FROM jobs_store.job j
+		LEFT JOIN LATERAL (SELECT * FROM jobs_store.job_status h
+			WHERE h.tenant = j.tenant AND h.job_id = j.id
+			ORDER BY h.ordinal DESC LIMIT 1) s ON true;
+COMMENT ON VIEW jobs_store.current_status IS 'the last entry of the history of every job, derived or stored';
+
+CREATE FUNCTION jobs.list_jobs(
+	page integer DEFAULT 1,
+	size integer DEFAULT 10,
+	model_id uuid DEFAULT NULL,
+	status_name jobs.job_status_name DEFAULT NULL,
+	function text DEFAULT NULL,
+	assigned_agent_id uuid DEFAULT NULL,
+	assigned_agent_pool_id uuid DEFAULT NULL,
+	agent_id uuid DEFAULT NULL,
+	created_by_id uuid DEFAULT NULL,
+	name text DEFAULT NULL,
+	archive_status text DEFAULT 'active',
+	all_users boolean DEFAULT false,
+	sort text DEFAULT '-created',
+	count text DEFAULT 'exact'
+) RETURNS jobs.page_job
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'jobs_list_jobs' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jobs.list_jobs(integer, integer, uuid, jobs.job_status_name, text, uuid, uuid, uuid, uuid, text, text, boolean, text, text) IS 'page (from 1) of size (0 to 100) jobs: the caller''s own, or with all_users all that the caller may see. A filter that is NULL does not filter; name is part of the file''s name in any letter case; archive_status is active, archived or all; sort is created or -created; count is exact, estimated (by the planner) or none. The pages of a table that does not change neither overlap nor skip. Errors: 22004, 22023';

@@ -1,0 +1,72 @@
+-- 50_views: for people and reporting tools. Each row is filtered by what the
+-- caller may see; a role that stands for no user sees nothing.
+-- The three questions about the caller are sub-selects, so that they are asked
+-- once a query and not once a row.
+
+CREATE VIEW jobs_store.visible_job AS
+	SELECT j.*
+	FROM jobs_store.job j
+	WHERE j.tenant = (SELECT jobs_store.caller_tenant())
+		AND ((SELECT jobs.is_administrator())
+			OR j.created_by_id = (SELECT jobs.current_user_id())
+			OR EXISTS (SELECT FROM jobs_store.access a
+				WHERE a.tenant = j.tenant AND a.resource_id = j.id AND a.subject_id = (SELECT jobs.current_user_id())));
+COMMENT ON VIEW jobs_store.visible_job IS 'the jobs that the caller may see';
+
+CREATE VIEW jobs.job_list WITH (security_barrier) AS
+	SELECT j.id, j.created, coalesce(j.display_name, pg_catalog.split_part(v.name, ':', 2) || '.json') AS name,
+		v.name AS function, v.version AS function_version,
+		s.name AS status, s.created AS status_since, s.message,
+		g.name AS agent, s.attempt, j.priority,
+		coalesce(c.created, CASE WHEN NOT jobs.is_terminal(s.name) THEN pg_catalog.now() ELSE s.created END) - j.created AS wait_time,
+		CASE WHEN jobs.is_terminal(s.name) THEN s.created WHEN s.name >= 'CLAIMED' THEN pg_catalog.now() END - c.created AS run_time,
+		j.model_id AS model, u.email AS creator, j.archived
+	FROM jobs_store.visible_job j
+		JOIN jobs_store.function_version v ON v.tenant = j.tenant AND v.id = j.function_id
+		JOIN jobs_store.user_account u ON u.tenant = j.tenant AND u.id = j.created_by_id
+		JOIN jobs_store.current_status s ON s.tenant = j.tenant AND s.job_id = j.id
+		LEFT JOIN LATERAL (SELECT h.created, h.agent_id FROM jobs_store.job_status h
+			WHERE h.tenant = j.tenant AND h.job_id = j.id AND h.name = 'CLAIMED'
+			ORDER BY h.ordinal DESC LIMIT 1) c ON true
+		LEFT JOIN jobs_store.agent g ON g.tenant = j.tenant AND g.id = c.agent_id;
+COMMENT ON VIEW jobs.job_list IS 'one flat row a job. agent, wait_time (until then) and run_time (from then on) are of the last time it was handed out; attempt counts those';
+
+CREATE VIEW jobs.job_status_list WITH (security_barrier) AS
+	SELECT j.id AS job_id, s.ordinal, s.created, s.name AS status, s.message, s.attempt,
+		g.name AS agent, u.email AS "user",
+		lead(s.created) OVER (PARTITION BY j.id ORDER BY s.ordinal) - s.created AS duration
+	FROM jobs_store.visible_job j
+		CROSS JOIN LATERAL (
+			SELECT 0 AS ordinal, j.created, j.first_status AS name, NULL::text AS message, 0 AS attempt, NULL::uuid AS agent_id, j.created_by_id
+			UNION ALL
+			SELECT h.ordinal, h.created, h.name, h.message, h.attempt, h.agent_id, h.created_by_id
+			FROM jobs_store.job_status h WHERE h.tenant = j.tenant AND h.job_id = j.id) s
+		LEFT JOIN jobs_store.agent g ON g.tenant = j.tenant AND g.id = s.agent_id
+		LEFT JOIN jobs_store.user_account u ON u.tenant = j.tenant AND u.id = s.created_by_id;
+COMMENT ON VIEW jobs.job_status_list IS 'one flat row a history entry; duration is the time until the next, NULL for the last';
+
+CREATE VIEW jobs.queue_stats WITH (security_barrier) AS
+	SELECT v.name AS function, v.version AS function_version, v.tool_name, v.operating_system,
+		pg_catalog.count(*) FILTER (WHERE q.phase = 'ready') AS ready,
+		pg_catalog.count(*) FILTER (WHERE q.phase = 'waiting') AS waiting,
+		pg_catalog.count(*) FILTER (WHERE q.phase = 'in flight') AS in_flight,
+		pg_catalog.now() - pg_catalog.min(j.created) FILTER (WHERE q.phase = 'ready') AS oldest_wait,
+		(SELECT pg_catalog.count(*) FROM jobs_store.agent_function af WHERE af.tenant = v.tenant AND af.function_id = v.id) AS agents
+	FROM jobs_store.function_version v
+		LEFT JOIN (
+			SELECT tenant, job_id, 'ready' AS phase FROM jobs_store.ready
+			UNION ALL SELECT tenant, job_id, 'waiting' FROM jobs_store.waiting
+			UNION ALL SELECT tenant, job_id, 'in flight' FROM jobs_store.lease) q
+			JOIN jobs_store.visible_job j ON j.tenant = q.tenant AND j.id = q.job_id
+			ON j.tenant = v.tenant AND j.function_id = v.id
+	WHERE v.tenant = (SELECT jobs_store.caller_tenant())
+	GROUP BY v.tenant, v.id, v.name, v.version, v.tool_name, v.operating_system;
+COMMENT ON VIEW jobs.queue_stats IS 'the queue now, one row a function version: jobs ready, waiting and in flight, how long the oldest ready one has waited, and how many agents serve the function';
+
+CREATE VIEW jobs.throughput WITH (security_barrier) AS
+	SELECT pg_catalog.date_trunc('minute', s.created) AS minute, s.name AS outcome, pg_catalog.count(*) AS jobs
+	FROM jobs_store.visible_job j
+		JOIN jobs_store.current_status s ON s.tenant = j.tenant AND s.job_id = j.id
+	WHERE jobs.is_terminal(s.name)
+	GROUP BY 1, 2;
+COMMENT ON VIEW jobs.throughput IS 'jobs that ended, per minute and outcome';

@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		The only file that knows server versions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JOBS_COMPAT_H
+#define JOBS_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "jobs needs PostgreSQL 15 or later"
+#endif
+
+/* 18 wants the extension's name and version in the magic block. */
+#ifdef PG_MODULE_MAGIC_EXT
+#define JOBS_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "jobs", .version = JOBS_VERSION)
+#else
+#define JOBS_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/*
+ * The JSON parser: the lexer may be given a place from 17 on; actions answer
+ * from 16 on.
+ */
+#if PG_VERSION_NUM >= 170000
+#define JOBS_JSON_LEXER(json) makeJsonLexContext(NULL, (json), true)
+#else
+#define JOBS_JSON_LEXER(json) makeJsonLexContext((json), true)
+#endif
+#if PG_VERSION_NUM >= 160000
+#define JOBS_JSON_ACTION JsonParseErrorType
+#define JOBS_JSON_GO_ON return JSON_SUCCESS
+#else
+#define JOBS_JSON_ACTION void
+#define JOBS_JSON_GO_ON return
+#endif
+
+#endif							/* JOBS_COMPAT_H */

@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * error.c
+ *		Our SQLSTATEs (see jobs.h) and the reports that several files share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jobs.h"
+
+#include "utils/builtins.h"
+
+char *
+jobs_uuid_text(const pg_uuid_t *id)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+}
+
+/* Not there, or not the caller's to see: the two must look the same. */
+void
+jobs_error_not_found(const char *kind, const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_JOBS_NOT_FOUND),
+			 errmsg("%s %s not found", kind, jobs_uuid_text(id)),
+			 errhint("Check the id, and that the calling role may see the %s.", kind)));
+}
+
+void
+jobs_error_not_allowed(const char *action, const char *kind, const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("not allowed to %s %s %s", action, kind, jobs_uuid_text(id)),
+			 errhint("Ask its owner or an administrator of the tenant.")));
+}
+
+void
+jobs_error_lease_lost(const pg_uuid_t *job_id, const pg_uuid_t *agent_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_JOBS_LEASE_LOST),
+			 errmsg("agent %s does not hold job %s", jobs_uuid_text(agent_id),
+					jobs_uuid_text(job_id)),
+			 errhint("Stop working on the job: it was canceled, has ended, or is another's now.")));
+}
+
+void
+jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_JOBS_WRONG_STATE),
+			 errmsg("job %s cannot go from %s to %s", jobs_uuid_text(job_id),
+					from == JOBS_NO_STATUS ? "(none)" : jobs_status_label(from),
+					jobs_status_label(to)),
+			 errhint("Allowed from there: %s.", jobs_status_next_list(from))));
+}

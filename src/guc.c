@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *		All settings: variable, default, definition.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jobs.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+int			jobs_sweep_interval = 1000;
+int			jobs_lost_grace = 10 * 1000;
+int			jobs_retry_base = 10 * 1000;
+int			jobs_retry_cap = 3600 * 1000;
+int			jobs_json_max_depth = 64;
+int			jobs_json_max_size_kb = 64 * 1024;
+
+typedef struct IntSetting
+{
+	const char *name;
+	const char *summary;
+	const char *detail;
+	int		   *variable;
+	int			low;
+	int			high;
+	GucContext	context;
+	int			unit;
+} IntSetting;
+
+/*
+ * The ones that change what others see (how soon a lost job comes back) are for
+ * superusers; the ones that limit only the caller are for everybody.
+ */
+static const IntSetting int_settings[] = {
+	{"jobs.json_max_depth",
+		"Deepest nesting of a JSON document that from_json reads.",
+	NULL, &jobs_json_max_depth, 1, 1000, PGC_USERSET, 0},
+	{"jobs.json_max_size",
+		"Longest JSON document that from_json reads.",
+	NULL, &jobs_json_max_size_kb, 1, 1024 * 1024 - 1, PGC_USERSET, GUC_UNIT_KB},
+	{"jobs.lost_grace",
+		"How long a job stays UNKNOWN after its lease ran out.",
+		"Within this time a late report or heartbeat of its agent is accepted; after it the job is put back or fails.",
+	&jobs_lost_grace, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS},
+	{"jobs.retry_base",
+		"Longest wait before the second attempt of a job; doubled for each further one.",
+	NULL, &jobs_retry_base, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS},
+	{"jobs.retry_cap",
+		"Longest wait before any attempt of a job.",
+	NULL, &jobs_retry_cap, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS},
+	{"jobs.sweep_interval",
+		"Shortest time between two maintenance passes that the claims of a session make.",
+		"0 makes a pass with every claim, -1 none: then call jobs.sweep() from elsewhere.",
+	&jobs_sweep_interval, -1, INT_MAX, PGC_USERSET, GUC_UNIT_MS},
+};
+
+void
+jobs_guc_init(void)
+{
+	for (int i = 0; i < countof(int_settings); i++)
+	{
+		const IntSetting *s = &int_settings[i];
+
+		DefineCustomIntVariable(s->name, s->summary, s->detail, s->variable,
+								*s->variable, s->low, s->high, s->context,
+								s->unit, NULL, NULL, NULL);
+	}
+	MarkGUCPrefixReserved("jobs");
+}

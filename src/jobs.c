@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * jobs.c
+ *		Magic block and _PG_init; nothing else.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jobs.h"
+
+JOBS_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	jobs_guc_init();
+}

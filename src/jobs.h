@@ -1,0 +1,230 @@
+/*-------------------------------------------------------------------------
+ *
+ * jobs.h
+ *		The one internal header: shared types, settings, and prototypes
+ *		grouped by the C file that has them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JOBS_H
+#define JOBS_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+
+/* Items of an array, in the type that loops count in. */
+#define countof(array)	((int) lengthof(array))
+
+/* Limits that are part of the contract. */
+#define JOBS_MAX_BATCH		10000	/* jobs in one call */
+#define JOBS_MAX_PAGE		100 /* jobs on one page */
+#define JOBS_MAX_SHORT_TEXT 255 /* characters of names and other properties */
+
+/*
+ * Status of a job, ordered by the life cycle. The numbers are stored on disk:
+ * never renumber, only append.
+ */
+typedef enum JobsStatus
+{
+	JOBS_CREATED,
+	JOBS_PENDING,
+	JOBS_CLAIMED,
+	JOBS_VALIDATING,
+	JOBS_RUNNING,
+	JOBS_UPLOADING,
+	JOBS_COMPLETED,
+	JOBS_FAILED,
+	JOBS_CANCELED,
+	JOBS_UNKNOWN
+} JobsStatus;
+
+#define JOBS_STATUS_COUNT	(JOBS_UNKNOWN + 1)
+#define JOBS_NO_STATUS		(-1)	/* before the first status */
+
+#define DatumGetJobsStatus(d)	((JobsStatus) DatumGetChar(d))
+#define JobsStatusGetDatum(s)	CharGetDatum((char) (s))
+
+/* The user that the calling role stands for. */
+typedef struct JobsCaller
+{
+	int32		tenant;
+	pg_uuid_t	user_id;
+	bool		administrator;
+} JobsCaller;
+
+/*
+ * What a call needs between jobs_enter and jobs_leave: the caller, and how to
+ * become it again.
+ */
+typedef struct JobsCall
+{
+	JobsCaller	caller;
+	Oid			role;			/* the calling role */
+	Oid			owner;			/* owner of the extension */
+	Oid			saved_user;
+	int			saved_security;
+	MemoryContext outer;		/* where results go */
+} JobsCall;
+
+/*
+ * One SQL statement. Text and types are constant; the plan is kept for the
+ * life of the session. One letter a parameter: i integer, l bigint, b boolean,
+ * u uuid, t text, z timestamptz, v interval, j jsonb, y bytea; in upper case,
+ * an array of it.
+ */
+typedef struct JobsStatement
+{
+	const char *sql;
+	const char *types;
+	int			expected;		/* SPI_OK_... */
+	bool		read_only;
+	bool		writes_history; /* passes the guard of the history */
+	SPIPlanPtr	plan;			/* NULL until first use */
+	int			generation;		/* of the plan made under our settings; 0: none */
+} JobsStatement;
+
+typedef struct JobsArg
+{
+	Datum		value;
+	bool		isnull;
+} JobsArg;
+
+/* Result of a statement; lives until jobs_leave. */
+typedef struct JobsResult
+{
+	SPITupleTable *table;
+	uint64		count;
+} JobsResult;
+
+/* What an agent says of a job that it holds. */
+typedef struct JobsReport
+{
+	const pg_uuid_t *job_id;
+	const pg_uuid_t *agent_id;
+	JobsStatus	name;
+	text	   *message;		/* NULL: none */
+	int32		attempt;		/* 0: whichever the agent has */
+	bool		retry;			/* a failure may be tried again */
+} JobsReport;
+
+/* guc.c */
+extern int	jobs_sweep_interval;
+extern int	jobs_lost_grace;
+extern int	jobs_retry_base;
+extern int	jobs_retry_cap;
+extern int	jobs_json_max_depth;
+extern int	jobs_json_max_size_kb;
+extern void jobs_guc_init(void);
+
+/* uuid.c */
+extern pg_uuid_t jobs_uuid_new(void);
+
+/* error.c */
+#define ERRCODE_JOBS_NOT_FOUND		MAKE_SQLSTATE('J', 'B', '4', '0', '4')
+#define ERRCODE_JOBS_WRONG_STATE	MAKE_SQLSTATE('J', 'B', '4', '0', '9')
+#define ERRCODE_JOBS_LEASE_LOST		MAKE_SQLSTATE('J', 'B', '4', '1', '0')
+extern void jobs_error_not_found(const char *kind, const pg_uuid_t *id) pg_attribute_noreturn();
+extern void jobs_error_not_allowed(const char *action, const char *kind, const pg_uuid_t *id) pg_attribute_noreturn();
+extern void jobs_error_lease_lost(const pg_uuid_t *job_id, const pg_uuid_t *agent_id) pg_attribute_noreturn();
+extern void jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to) pg_attribute_noreturn();
+extern char *jobs_uuid_text(const pg_uuid_t *id);
+
+/* args.c */
+extern void jobs_arg_require(FunctionCallInfo fcinfo, int argno, const char *name);
+extern text *jobs_arg_text(FunctionCallInfo fcinfo, int argno, const char *name, int max_chars);
+extern text *jobs_arg_name(FunctionCallInfo fcinfo, int argno, const char *name);
+extern pg_uuid_t *jobs_arg_uuid(FunctionCallInfo fcinfo, int argno);
+extern int32 jobs_arg_range(FunctionCallInfo fcinfo, int argno, const char *name, int32 low, int32 high);
+extern Interval *jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name);
+extern void jobs_check_text(text *value, const char *name, int max_chars);
+extern void jobs_check_array(ArrayType *array, const char *name, int max_items);
+
+/* status.c */
+extern const char *jobs_status_label(JobsStatus status);
+extern const char *jobs_status_json(JobsStatus status);
+extern bool jobs_status_lookup(const char *text, int length, JobsStatus *status);
+extern bool jobs_status_terminal(JobsStatus status);
+extern bool jobs_status_in_flight(JobsStatus status);
+extern bool jobs_status_reportable(JobsStatus status);
+extern bool jobs_can_transition(int from, JobsStatus to);
+extern char *jobs_status_next_list(int from);
+
+/* query.c */
+extern void jobs_enter(FunctionCallInfo fcinfo, JobsCall *call);
+extern void jobs_enter_any(FunctionCallInfo fcinfo, JobsCall *call);
+extern void jobs_leave(JobsCall *call);
+extern JobsResult jobs_run_args(JobsStatement *statement, int nargs, const JobsArg *args);
+#define jobs_run(statement, ...) \
+	jobs_run_args((statement), \
+				  sizeof((JobsArg[]) {__VA_ARGS__}) / sizeof(JobsArg), \
+				  (const JobsArg[]) {__VA_ARGS__})
+extern JobsResult jobs_run_text(const char *sql, const char *letters, const JobsArg *args);
+extern Datum jobs_column(const JobsResult *result, uint64 row, int column, bool *isnull);
+extern Datum jobs_column_copy(JobsCall *call, const JobsResult *result, uint64 row, int column);
+extern void jobs_store_rows(ReturnSetInfo *rsinfo, const JobsResult *result);
+extern bool jobs_writing_history(void);
+
+static inline JobsArg
+jobs_datum(Datum value, bool isnull)
+{
+	JobsArg		arg = {isnull ? (Datum) 0 : value, isnull};
+
+	return arg;
+}
+
+/* NULL for a null pointer. */
+static inline JobsArg
+jobs_pointer(const void *pointer)
+{
+	return jobs_datum(PointerGetDatum(pointer), pointer == NULL);
+}
+
+#define A_NULL			jobs_datum((Datum) 0, true)
+#define A_INT4(x)		jobs_datum(Int32GetDatum(x), false)
+#define A_INT8(x)		jobs_datum(Int64GetDatum(x), false)
+#define A_BOOL(x)		jobs_datum(BoolGetDatum(x), false)
+#define A_TIME(x)		jobs_datum(TimestampTzGetDatum(x), false)
+#define A_PTR(x)		jobs_pointer(x)
+#define A_ARG(n)		jobs_datum(PG_GETARG_DATUM(n), PG_ARGISNULL(n))
+
+/* identity.c */
+extern bool jobs_caller_lookup(JobsCall *call);
+extern void jobs_caller_require(JobsCall *call);
+extern void jobs_agent_require(JobsCall *call, const pg_uuid_t *agent_id);
+
+/* access.c */
+typedef enum JobsRelation
+{
+	JOBS_VIEWER = 1,
+	JOBS_EXECUTOR,
+	JOBS_EDITOR,
+	JOBS_OWNER
+} JobsRelation;
+extern int	jobs_relation(JobsCall *call, const pg_uuid_t *resource_id, const char **kind);
+extern const char *jobs_access_require(JobsCall *call, const pg_uuid_t *resource_id, JobsRelation need, const char *action);
+
+/* job.c */
+extern Datum jobs_fetch_job(JobsCall *call, const pg_uuid_t *job_id);
+
+/* lifecycle.c */
+extern JobsResult jobs_report(JobsCall *call, const JobsReport *report);
+
+extern Datum jobs_no_op(JobsCall *call, const char *status, const char *message);
+
+/* backoff.c */
+extern int64 jobs_backoff(int32 attempt, int64 base, int64 cap, double fraction);
+
+/* sweep.c */
+extern void jobs_sweep_if_due(JobsCall *call);
+
+/* codec.c */
+extern Datum jobs_composite_to_dict(Datum composite);
+
+#endif							/* JOBS_H */

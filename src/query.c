@@ -1,0 +1,329 @@
+/*-------------------------------------------------------------------------
+ *
+ * query.c
+ *		The only door to SPI, and to the rights of the extension's owner.
+ *
+ * A SQL-callable function that touches storage runs between jobs_enter, which
+ * finds out who is calling and then becomes the owner of the extension, and
+ * jobs_leave. There is no PG_TRY for the way back: an error aborts the
+ * (sub)transaction, which restores the user and closes SPI.
+ *
+ * Statements are constant text. Their plans are generic, made once and kept,
+ * in a setting in which the planner has no choice but the indexes: these
+ * statements touch a few rows by key in tables that may be empty when the plan
+ * is made and hold millions when it is used. When something (ANALYZE, say)
+ * makes the server plan one again by itself, that is noticed by the generation
+ * of the plan, and it is made anew under our settings the next time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jobs.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/plancache.h"
+#include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(jobs_is_foreign_write);
+
+#define MAX_PARAMETERS 32
+
+typedef struct ParameterType
+{
+	char		letter;
+	Oid			type;
+	Oid			array;
+} ParameterType;
+
+static const ParameterType parameter_types[] = {
+	{'i', INT4OID, INT4ARRAYOID},
+	{'l', INT8OID, INT8ARRAYOID},
+	{'b', BOOLOID, BOOLARRAYOID},
+	{'u', UUIDOID, UUIDARRAYOID},
+	{'t', TEXTOID, TEXTARRAYOID},
+	{'z', TIMESTAMPTZOID, TIMESTAMPTZARRAYOID},
+	{'v', INTERVALOID, INTERVALARRAYOID},
+	{'j', JSONBOID, JSONBARRAYOID},
+	{'y', BYTEAOID, BYTEAARRAYOID},
+};
+
+/* Planner methods that may look good on a small table, and ruin a large one. */
+static const char *const planner_off[] = {
+	"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"
+};
+
+/*
+ * True while one of our own statements writes history. Set and reset around
+ * the execution of one statement, also when it fails.
+ */
+static bool writing_history = false;
+
+static Oid
+parameter_type(char letter)
+{
+	for (int i = 0; i < countof(parameter_types); i++)
+	{
+		if (letter == parameter_types[i].letter)
+			return parameter_types[i].type;
+		if (letter == pg_toupper((unsigned char) parameter_types[i].letter))
+			return parameter_types[i].array;
+	}
+	elog(ERROR, "unknown parameter type \"%c\"", letter);
+}
+
+/*
+ * The owner of the extension is the owner of its functions: read from the
+ * function that is running, there is no oid to cache and nothing to go stale.
+ */
+static Oid
+function_owner(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* As jobs_enter, but the calling role need not stand for a user. */
+void
+jobs_enter_any(FunctionCallInfo fcinfo, JobsCall *call)
+{
+	memset(call, 0, sizeof(*call));
+	call->outer = CurrentMemoryContext;
+	GetUserIdAndSecContext(&call->saved_user, &call->saved_security);
+	call->role = call->saved_user;
+	call->owner = function_owner(fcinfo->flinfo->fn_oid);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+
+	/*
+	 * Restricted, so that nothing a table's owner may have attached to it can
+	 * change the session under these rights.
+	 */
+	SetUserIdAndSecContext(call->owner, call->saved_security |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+}
+
+/*
+ * Identifies the caller (42501 when the role stands for no user) and goes on
+ * as the owner of the extension. Memory allocated from here on is gone after
+ * jobs_leave.
+ */
+void
+jobs_enter(FunctionCallInfo fcinfo, JobsCall *call)
+{
+	jobs_enter_any(fcinfo, call);
+	jobs_caller_require(call);
+}
+
+void
+jobs_leave(JobsCall *call)
+{
+	SetUserIdAndSecContext(call->saved_user, call->saved_security);
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+}
+
+/* Answers how many. */
+static int
+parameter_types_of(const char *letters, Oid *types)
+{
+	int			nargs = strlen(letters);
+
+	if (nargs > MAX_PARAMETERS)
+		elog(ERROR, "too many parameters: %d", nargs);
+	for (int i = 0; i < nargs; i++)
+		types[i] = parameter_type(letters[i]);
+	return nargs;
+}
+
+static void
+split_arguments(int nargs, const JobsArg *args, Datum *values, char *nulls)
+{
+	for (int i = 0; i < nargs; i++)
+	{
+		values[i] = args[i].value;
+		nulls[i] = args[i].isnull ? 'n' : ' ';
+	}
+}
+
+static void
+prepare(JobsStatement *statement)
+{
+	Oid			types[MAX_PARAMETERS];
+	int			nargs = parameter_types_of(statement->types, types);
+	SPIPlanPtr	plan;
+
+	plan = SPI_prepare_cursor(statement->sql, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
+			 SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	statement->plan = plan;
+	statement->generation = 0;
+}
+
+/* How often the server has planned the statement. */
+static int
+plan_generation(JobsStatement *statement)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(statement->plan));
+
+	return source->generation;
+}
+
+static int
+execute(JobsStatement *statement, Datum *values, const char *nulls)
+{
+	int			code;
+	bool		outer = writing_history;
+
+	if (!statement->writes_history)
+		return SPI_execute_plan(statement->plan, values, nulls,
+								statement->read_only, 0);
+	writing_history = true;
+	PG_TRY();
+	{
+		code = SPI_execute_plan(statement->plan, values, nulls,
+								statement->read_only, 0);
+	}
+	PG_FINALLY();
+	{
+		writing_history = outer;
+	}
+	PG_END_TRY();
+	return code;
+}
+
+/* Execution that has to plan first does so with the settings of ours. */
+static int
+execute_planning(JobsStatement *statement, Datum *values, const char *nulls)
+{
+	int			level = NewGUCNestLevel();
+	int			code;
+
+	for (int i = 0; i < countof(planner_off); i++)
+		(void) set_config_option(planner_off[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	code = execute(statement, values, nulls);
+	AtEOXact_GUC(true, level);
+	statement->generation = plan_generation(statement);
+	return code;
+}
+
+JobsResult
+jobs_run_args(JobsStatement *statement, int nargs, const JobsArg *args)
+{
+	Datum		values[MAX_PARAMETERS];
+	char		nulls[MAX_PARAMETERS];
+	JobsResult	result;
+	int			code;
+
+	if (nargs != (int) strlen(statement->types))
+		elog(ERROR, "statement takes %d parameters, not %d: %s",
+			 (int) strlen(statement->types), nargs, statement->sql);
+	split_arguments(nargs, args, values, nulls);
+	if (statement->plan != NULL && statement->generation != 0 &&
+		plan_generation(statement) != statement->generation)
+	{
+		SPI_freeplan(statement->plan);
+		statement->plan = NULL;
+	}
+	if (statement->plan == NULL)
+		prepare(statement);
+	if (statement->generation == 0 || !SPI_plan_is_valid(statement->plan))
+		code = execute_planning(statement, values, nulls);
+	else
+		code = execute(statement, values, nulls);
+	if (code != statement->expected)
+		elog(ERROR, "unexpected result %s of \"%s\"",
+			 SPI_result_code_string(code), statement->sql);
+	result.table = SPI_tuptable;
+	result.count = SPI_processed;
+	return result;
+}
+
+/*
+ * A query whose text is put together from constants by what the caller asked
+ * for: planned for the values at hand, and not kept.
+ */
+JobsResult
+jobs_run_text(const char *sql, const char *letters, const JobsArg *args)
+{
+	Datum		values[MAX_PARAMETERS];
+	char		nulls[MAX_PARAMETERS];
+	Oid			types[MAX_PARAMETERS];
+	int			nargs = parameter_types_of(letters, types);
+	JobsResult	result;
+	int			code;
+
+	split_arguments(nargs, args, values, nulls);
+	code = SPI_execute_with_args(sql, nargs, types, values, nulls, true, 0);
+	if (code != SPI_OK_SELECT && code != SPI_OK_UTILITY)
+		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(code), sql);
+	result.table = SPI_tuptable;
+	result.count = SPI_processed;
+	return result;
+}
+
+/* Column counts from 1. */
+Datum
+jobs_column(const JobsResult *result, uint64 row, int column, bool *isnull)
+{
+	bool		null;
+	Datum		value;
+
+	if (row >= result->count)
+		elog(ERROR, "unexpected end of result");
+	value = SPI_getbinval(result->table->vals[row], result->table->tupdesc, column, &null);
+	if (isnull != NULL)
+		*isnull = null;
+	else if (null)
+		elog(ERROR, "unexpected null in column %d", column);
+	return value;
+}
+
+/* A column that outlives jobs_leave; it must not be null. */
+Datum
+jobs_column_copy(JobsCall *call, const JobsResult *result, uint64 row, int column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(result->table->tupdesc, column - 1);
+	Datum		value = jobs_column(result, row, column, NULL);
+	MemoryContext old = MemoryContextSwitchTo(call->outer);
+
+	value = datumTransfer(value, attribute->attbyval, attribute->attlen);
+	MemoryContextSwitchTo(old);
+	return value;
+}
+
+/* All rows into the result of a set-returning function of the same columns. */
+void
+jobs_store_rows(ReturnSetInfo *rsinfo, const JobsResult *result)
+{
+	for (uint64 row = 0; row < result->count; row++)
+		tuplestore_puttuple(rsinfo->setResult, result->table->vals[row]);
+}
+
+bool
+jobs_writing_history(void)
+{
+	return writing_history;
+}
+
+Datum
+jobs_is_foreign_write(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(!writing_history);
+}

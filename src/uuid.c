@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * uuid.c
+ *		UUIDv7, monotonic within a backend.
+ *
+ * RFC 9562, version 7: 48 bits of Unix milliseconds; the 12 bits after the
+ * version hold the fraction of the millisecond (method 3 of section 6.2), the
+ * rest is random. When the clock stands still or steps back, the last time is
+ * counted up, so ids of one backend only ever grow.
+ *
+ * The last four bits are zero: an id names the row it starts, and the fifteen
+ * ids after it are left to the parts that are derived from that row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jobs.h"
+
+#include <time.h>
+
+#include "common/pg_prng.h"
+#include "port/pg_bswap.h"
+
+#define NS_PER_MS	1000000
+
+PG_FUNCTION_INFO_V1(jobs_new_id);
+PG_FUNCTION_INFO_V1(jobs_part_id);
+PG_FUNCTION_INFO_V1(jobs_part_of);
+
+/* Milliseconds in the upper 48 bits, fraction in the lower 12; 60 in all. */
+static uint64
+clock_60(void)
+{
+	struct timespec now;
+	uint64		ms;
+	uint64		fraction;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	ms = (uint64) now.tv_sec * 1000 + now.tv_nsec / NS_PER_MS;
+	fraction = ((uint64) (now.tv_nsec % NS_PER_MS) << 12) / NS_PER_MS;
+	return (ms << 12) | fraction;
+}
+
+/* For the life of the backend; the postmaster never calls this. */
+static uint64 last_time = 0;
+static pg_prng_state random_state;
+static bool seeded = false;
+
+pg_uuid_t
+jobs_uuid_new(void)
+{
+	pg_uuid_t	id;
+	uint64		time = clock_60();
+	uint64		high;
+	uint64		low;
+
+	if (!seeded)
+	{
+		if (!pg_prng_strong_seed(&random_state))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		seeded = true;
+	}
+	if (time <= last_time)
+		time = last_time + 1;
+	last_time = time;
+
+	high = ((time >> 12) << 16) | UINT64CONST(0x7000) | (time & 0xFFF);
+	low = pg_prng_uint64(&random_state);
+	low = (low & UINT64CONST(0x3FFFFFFFFFFFFFF0)) | UINT64CONST(0x8000000000000000);
+	high = pg_hton64(high);
+	low = pg_hton64(low);
+	memcpy(id.data, &high, 8);
+	memcpy(id.data + 8, &low, 8);
+	return id;
+}
+
+Datum
+jobs_new_id(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+
+	*id = jobs_uuid_new();
+	PG_RETURN_UUID_P(id);
+}
+
+/*
+ * Part n (1 to 15) of the row that an id starts. The list of parts is in
+ * sql/34_content.sql.
+ */
+Datum
+jobs_part_id(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+	int32		part = PG_GETARG_INT32(1);
+
+	if (part < 0 || part > 15)
+		elog(ERROR, "part out of range: %d", part);
+	*id = *PG_GETARG_UUID_P(0);
+	id->data[UUID_LEN - 1] = (id->data[UUID_LEN - 1] & 0xF0) | part;
+	PG_RETURN_UUID_P(id);
+}
+
+/* Which part an id names; 0 for the row itself. */
+Datum
+jobs_part_of(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(PG_GETARG_UUID_P(0)->data[UUID_LEN - 1] & 0x0F);
+}
