@@ -21,6 +21,14 @@
 
 PG_FUNCTION_INFO_V1(jobs_sweep);
 
+static JobsStatement anything_due = {
+	.sql = "SELECT EXISTS (SELECT FROM jobs_store.waiting WHERE tenant = $1 AND check_at <= $2)"
+	" OR EXISTS (SELECT FROM jobs_store.lease WHERE tenant = $1 AND check_at <= $2)"
+	" OR EXISTS (SELECT FROM jobs_store.notice WHERE tenant = $1 AND expires <= $2)",
+	.types = "iz",
+	.expected = SPI_OK_SELECT
+};
+
 /* How many rows one step takes at most; part of the statements below. */
 #define STEP "1000"
 
@@ -122,14 +130,18 @@ static JobsStatement forget_notices = {
 	.expected = SPI_OK_DELETE
 };
 
-/* Answers how many jobs were moved. */
+/* Answers how many jobs were moved. Writes nothing when nothing is due. */
 static uint64
 sweep_tenant(int32 tenant)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	JobsArg		t = A_INT4(tenant);
 	JobsArg		n = A_TIME(now);
+	JobsResult	due = jobs_run(&anything_due, t, n);
 	uint64		moved;
+
+	if (!DatumGetBool(jobs_column(&due, 0, 1, NULL)))
+		return 0;
 
 	/* Jobs become ready below, and ready jobs are drawn under an xid. */
 	(void) GetTopTransactionId();
