@@ -103,27 +103,3 @@ CREATE VIEW jobs_store.full_revision AS
 	)::jobs.file_revision AS file_revision
 	FROM jobs_store.revision r;
 COMMENT ON VIEW jobs_store.full_revision IS 'revisions as callers see them';
-
-CREATE VIEW jobs_store.full_comment AS
-	SELECT c.tenant, c.resource_id, c.parent_id, c.id, ROW(
-		c.id, c.created,
-		ROW(
-			jobs_store.part_id(c.id, 1), c.created,
-			ARRAY[ROW(
-				jobs_store.part_id(c.id, 2), c.created, jobs_store.part_id(c.id, 1),
-				ROW(jobs_store.part_id(c.id, 3), c.created, pg_catalog.encode(pg_catalog.sha384(b.bytes || pg_catalog.convert_to(b.salt, 'UTF8')), 'hex'), b.salt, c.created_by_id)::jobs.token,
-				ROW(jobs_store.part_id(c.id, 4), c.created, pg_catalog.encode(pg_catalog.sha384(pg_catalog.convert_to('{}' || b.salt, 'UTF8')), 'hex'), b.salt, c.created_by_id)::jobs.token,
-				ARRAY[ROW(jobs_store.part_id(c.id, 8), c.created, 'Active', 'Initial', c.created_by_id, jobs_store.part_id(c.id, 2))::jobs.file_revision_archive_status],
-				'comment.txt', 'comment', '.txt', 'txt', pg_catalog.octet_length(b.bytes), NULL, 'text/plain', NULL, NULL, NULL,
-				'{}', '{}', c.created_by_id, NULL
-			)::jobs.file_revision],
-			ARRAY[ROW(jobs_store.part_id(c.id, 7), c.created, 'Active', 'Initial', c.created_by_id, jobs_store.part_id(c.id, 1))::jobs.file_archive_status],
-			c.id, 'Comment', c.created_by_id, NULL, NULL, NULL
-		)::jobs.file,
-		'[]'::jsonb,
-		ARRAY[ROW(jobs_store.part_id(c.id, 6), c.created, 'Active', 'Initial', c.created_by_id, c.id)::jobs.resource_archive_status],
-		c.created_by_id, c.resource_id, c.resource_type
-	)::jobs.comment AS comment
-	FROM jobs_store.comment c
-		CROSS JOIN LATERAL (SELECT pg_catalog.convert_to(c.content, 'UTF8') AS bytes, pg_catalog.replace(jobs_store.part_id(c.id, 1)::text, '-', '') AS salt) b;
-COMMENT ON VIEW jobs_store.full_comment IS 'comments as callers see them';

@@ -42,7 +42,7 @@ extern TupleDesc jobs_codec_row(const JobsType *type, Oid typid);
 extern Oid	jobs_codec_element(Oid typid, const JobsField *field);
 extern MemoryContext jobs_codec_enter(void);
 extern Datum jobs_codec_leave(MemoryContext outer, Datum result);
-extern void jobs_codec_too_deep(void) pg_attribute_noreturn();
+extern void jobs_codec_too_deep(void);
 
 /* codec_text.c */
 extern Jsonb *jobs_text_to_jsonb(text *json, JobsProblems *problems);

@@ -26,6 +26,7 @@
 #define JOBS_MAX_BATCH		10000	/* jobs in one call */
 #define JOBS_MAX_PAGE		100 /* jobs on one page */
 #define JOBS_MAX_SHORT_TEXT 255 /* characters of names and other properties */
+#define JOBS_MAX_MESSAGE	65536	/* characters of messages, reasons, comments */
 
 /*
  * Status of a job, ordered by the life cycle. The numbers are stored on disk:
@@ -223,6 +224,7 @@ extern int64 jobs_backoff(int32 attempt, int64 base, int64 cap, double fraction)
 
 /* sweep.c */
 extern void jobs_sweep_if_due(JobsCall *call);
+extern void jobs_sweep_now(JobsCall *call);
 
 /* codec.c */
 extern Datum jobs_composite_to_dict(Datum composite);

@@ -26,8 +26,6 @@ PG_FUNCTION_INFO_V1(jobs_release_job);
 PG_FUNCTION_INFO_V1(jobs_cancel_job);
 PG_FUNCTION_INFO_V1(jobs_retry_delay);
 
-#define MAX_MESSAGE 65536		/* characters */
-
 /* How often a withdrawal looks again when others move the job meanwhile. */
 #define MAX_CHASE 1000
 
@@ -64,12 +62,15 @@ static JobsStatement end_jobs = {
 	.writes_history = true
 };
 
-/* Jobs that wait for one that has just ended are looked at by the next sweep. */
+/*
+ * Jobs that wait for one that has just ended are looked at by the next sweep;
+ * archived ones (infinity) are not.
+ */
 static JobsStatement wake_dependents = {
 	.sql = "UPDATE jobs_store.waiting w SET check_at = $3 FROM (SELECT x.job_id"
 	" FROM unnest($2) e(job_id) JOIN jobs_store.job_dependency p ON p.tenant = $1 AND p.depends_on = e.job_id"
 	" JOIN jobs_store.waiting x ON x.tenant = $1 AND x.job_id = p.job_id"
-	" WHERE x.dependent AND x.check_at > $3 ORDER BY x.job_id FOR UPDATE OF x SKIP LOCKED) d"
+	" WHERE x.dependent AND x.check_at > $3 AND x.check_at < 'infinity' ORDER BY x.job_id FOR UPDATE OF x SKIP LOCKED) d"
 	" WHERE w.tenant = $1 AND w.job_id = d.job_id",
 	.types = "iUz",
 	.expected = SPI_OK_UPDATE
@@ -327,7 +328,7 @@ jobs_report(JobsCall *call, const JobsReport *report)
 	JobsResult	row;
 	JobsStatus	from;
 
-	jobs_check_text(report->message, "message", MAX_MESSAGE);
+	jobs_check_text(report->message, "message", JOBS_MAX_MESSAGE);
 	check_reportable(report->name);
 	switch (report_one(call, report, &row, &from))
 	{
@@ -393,7 +394,7 @@ report_as_user(JobsCall *call, const pg_uuid_t *job_id, JobsStatus name, text *m
 	Datum		entry;
 
 	check_reportable(name);
-	jobs_check_text(message, "message", MAX_MESSAGE);
+	jobs_check_text(message, "message", JOBS_MAX_MESSAGE);
 	jobs_access_require(call, job_id, JOBS_EDITOR, "change the status of");
 	if (name != JOBS_FAILED && name != JOBS_CANCELED)
 		ereport(ERROR,
@@ -424,7 +425,7 @@ jobs_update_job_status(PG_FUNCTION_ARGS)
 	jobs_arg_require(fcinfo, 5, "retry");
 	report.job_id = PG_GETARG_UUID_P(0);
 	report.name = DatumGetJobsStatus(PG_GETARG_DATUM(1));
-	report.message = jobs_arg_text(fcinfo, 2, "message", MAX_MESSAGE);
+	report.message = jobs_arg_text(fcinfo, 2, "message", JOBS_MAX_MESSAGE);
 	report.agent_id = jobs_arg_uuid(fcinfo, 3);
 	report.attempt = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
 	report.retry = PG_GETARG_BOOL(5);
@@ -517,7 +518,7 @@ read_reports(FunctionCallInfo fcinfo, Batch *batch)
 			report->attempt = DatumGetInt32(attempts[i]);
 		report->agent_id = PG_GETARG_UUID_P(3);
 		report->retry = PG_GETARG_BOOL(5);
-		jobs_check_text(report->message, "message", MAX_MESSAGE);
+		jobs_check_text(report->message, "message", JOBS_MAX_MESSAGE);
 		check_reportable(report->name);
 	}
 }
@@ -675,7 +676,7 @@ jobs_release_job(PG_FUNCTION_ARGS)
 	jobs_arg_require(fcinfo, 1, "agent_id");
 	report.job_id = PG_GETARG_UUID_P(0);
 	report.agent_id = PG_GETARG_UUID_P(1);
-	message = jobs_arg_text(fcinfo, 3, "message", MAX_MESSAGE);
+	message = jobs_arg_text(fcinfo, 3, "message", JOBS_MAX_MESSAGE);
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, report.agent_id);
 	now = GetCurrentTimestamp();
@@ -712,7 +713,7 @@ jobs_cancel_job(PG_FUNCTION_ARGS)
 	JobsCall	call;
 	JobsStatus	was;
 	pg_uuid_t  *job_id;
-	text	   *reason = jobs_arg_text(fcinfo, 1, "reason", MAX_MESSAGE);
+	text	   *reason = jobs_arg_text(fcinfo, 1, "reason", JOBS_MAX_MESSAGE);
 	Datum		answer;
 
 	jobs_arg_require(fcinfo, 0, "job_id");

@@ -175,6 +175,12 @@ jobs_sweep_if_due(JobsCall *call)
 	(void) sweep_tenant(call->caller.tenant);
 }
 
+void
+jobs_sweep_now(JobsCall *call)
+{
+	(void) sweep_tenant(call->caller.tenant);
+}
+
 Datum
 jobs_sweep(PG_FUNCTION_ARGS)
 {
