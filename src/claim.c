@@ -4,16 +4,17 @@
  *		Handing ready jobs to agents.
  *
  * A lane is (tenant, function version, assigned agent or pool or none,
- * priority). A claim first looks where the work is: the lanes that the agent
- * may serve and have a job, with the oldest of each. Then it takes from them,
- * highest priority first. Within a priority the lanes are merged by age: each
- * gives the jobs that are older than the oldest of the next lane; what is
- * still wanted after that (when others hold locks, or the batch is large)
- * is taken lane by lane.
+ * priority). lane.c knows the lanes of the agent, from where to scan each, and
+ * about how old its oldest job is. A claim takes from them, highest priority
+ * first. Within a priority the lanes are merged by age: the lane with the oldest
+ * job gives those that are no younger than the oldest of the next lane, and so
+ * on.
  *
  * Taking is one statement: lock the oldest rows of the lane that nobody else
  * has locked, delete them, write lease and history. A row that is locked by a
- * claim that rolls back is ready again at once.
+ * claim that rolls back is ready again at once. The time of a claim is that at
+ * which its row was locked: a release may come between the start of the
+ * statement and the lock, and history must not run backwards.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,66 +26,50 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "lane.h"
+
 PG_FUNCTION_INFO_V1(jobs_claim_jobs);
 PG_FUNCTION_INFO_V1(jobs_finish_and_claim);
 PG_FUNCTION_INFO_V1(jobs_get_job_for_agent);
-
-typedef struct Lane
-{
-	int32		lane;
-	int32		priority;
-	int64		head;			/* seq of the oldest ready job seen */
-} Lane;
 
 /* One claim on its way. */
 typedef struct Claim
 {
 	const pg_uuid_t *agent_id;
-	TimestampTz now;
-	TimestampTz expires;
 	Interval   *lease;
+	JobsLane   *lanes;			/* of the agent, highest priority first */
+	int			count;
 	int32		wanted;
 	int32		taken;
 	ReturnSetInfo *rows;		/* where the jobs go */
 	pg_uuid_t  *last;			/* or: where the id of the last one goes */
 } Claim;
 
-static JobsStatement find_lanes = {
-	.sql = "SELECT l.lane, l.priority, h.seq"
-	" FROM jobs_store.agent_function f"
-	" JOIN jobs_store.lane l ON l.tenant = f.tenant AND l.function_id = f.function_id"
-	" CROSS JOIN LATERAL (SELECT r.seq FROM jobs_store.ready r"
-	" WHERE r.tenant = l.tenant AND r.lane = l.lane ORDER BY r.seq LIMIT 1) h"
-	" WHERE f.tenant = $1 AND f.agent_id = $2"
-	" AND (l.assigned_agent_id IS NULL OR l.assigned_agent_id = $2)"
-	" AND (l.assigned_agent_pool_id IS NULL OR EXISTS (SELECT FROM jobs_store.agent_pool_member m"
-	" WHERE m.tenant = $1 AND m.agent_id = $2 AND m.agent_pool_id = l.assigned_agent_pool_id))"
-	" ORDER BY l.priority DESC, h.seq",
-	.types = "iu",
-	.expected = SPI_OK_SELECT
-};
-
 static JobsStatement take = {
 	.sql = "WITH c AS MATERIALIZED (SELECT r.seq FROM jobs_store.ready r"
-	" WHERE r.tenant = $1 AND r.lane = $2 AND r.seq <= $3"
-	" ORDER BY r.seq LIMIT $4 FOR UPDATE SKIP LOCKED),"
+	" WHERE r.tenant = $1 AND r.lane = $2 AND r.seq >= $3 AND r.seq <= $4"
+	" ORDER BY r.seq LIMIT $5 FOR UPDATE SKIP LOCKED),"
 	" d AS (DELETE FROM jobs_store.ready r USING c"
 	" WHERE r.tenant = $1 AND r.lane = $2 AND r.seq = c.seq"
-	" RETURNING r.seq, r.job_id, r.ordinal + 1 AS ordinal, r.attempt + 1 AS attempt, r.max_attempts),"
+	" RETURNING r.seq, r.job_id, r.ordinal + 1 AS ordinal, r.attempt + 1 AS attempt, r.max_attempts,"
+	" clock_timestamp() AS now),"
 	" l AS (INSERT INTO jobs_store.lease (tenant, agent_id, job_id, expires, check_at, duration, lane,"
 	" ordinal, attempt, max_attempts, status)"
-	" SELECT $1, $5, d.job_id, $7, $7, $8, $2, d.ordinal, d.attempt, d.max_attempts, 'CLAIMED' FROM d),"
+	" SELECT $1, $6, d.job_id, d.now + $7, d.now + $7, $7, $2, d.ordinal, d.attempt, d.max_attempts, 'CLAIMED' FROM d),"
 	" s AS (INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id)"
-	" SELECT $1, d.job_id, d.ordinal, jobs_store.new_id(), $6, d.attempt, 'CLAIMED', $5 FROM d)"
+	" SELECT $1, d.job_id, d.ordinal, jobs_store.new_id(), d.now, d.attempt, 'CLAIMED', $6 FROM d)"
 	" SELECT d.job_id, d.attempt, v.id, v.name, v.version, v.tool_name, v.tool_version, v.operating_system,"
-	" j.model_id, j.parameters, $7"
+	" j.model_id, j.parameters, d.now + $7, d.seq"
 	" FROM d JOIN jobs_store.job j ON j.tenant = $1 AND j.id = d.job_id"
 	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = j.function_id"
 	" ORDER BY d.seq",
-	.types = "iiliuzzv",
+	.types = "iilliuv",
 	.expected = SPI_OK_SELECT,
 	.writes_history = true
 };
+
+#define COLUMN_JOB_ID	1
+#define COLUMN_SEQ		12		/* the last; not for the caller */
 
 static JobsStatement why_none = {
 	.sql = "SELECT CASE WHEN NOT EXISTS (SELECT FROM jobs_store.agent_function f"
@@ -95,68 +80,116 @@ static JobsStatement why_none = {
 	.expected = SPI_OK_SELECT
 };
 
-static int
-read_lanes(JobsCall *call, const pg_uuid_t *agent_id, Lane **lanes)
+/* The jobs that were taken go where the caller wants them, without seq. */
+static void
+hand_out(Claim *claim, const JobsResult *taken)
 {
-	JobsResult	found = jobs_run(&find_lanes, A_INT4(call->caller.tenant), A_PTR(agent_id));
+	Datum		values[COLUMN_SEQ];
+	bool		nulls[COLUMN_SEQ];
 
-	*lanes = palloc(sizeof(Lane) * (found.count + 1));
-	for (uint64 row = 0; row < found.count; row++)
+	for (uint64 row = 0; row < taken->count; row++)
 	{
-		(*lanes)[row].lane = DatumGetInt32(jobs_column(&found, row, 1, NULL));
-		(*lanes)[row].priority = DatumGetInt32(jobs_column(&found, row, 2, NULL));
-		(*lanes)[row].head = DatumGetInt64(jobs_column(&found, row, 3, NULL));
+		if (claim->rows == NULL)
+		{
+			*claim->last = *DatumGetUUIDP(jobs_column(taken, row, COLUMN_JOB_ID, NULL));
+			continue;
+		}
+		heap_deform_tuple(taken->table->vals[row], taken->table->tupdesc, values, nulls);
+		tuplestore_putvalues(claim->rows->setResult, claim->rows->setDesc, values, nulls);
 	}
-	return found.count;
 }
 
 /* Takes what is still wanted from one lane, no younger than bound. */
 static void
-take_from(JobsCall *call, Claim *claim, int32 lane, int64 bound)
+take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound)
 {
-	JobsResult	taken = jobs_run(&take, A_INT4(call->caller.tenant), A_INT4(lane), A_INT8(bound),
+	JobsResult	taken = jobs_run(&take, A_INT4(call->caller.tenant), A_INT4(lane->lane),
+								 A_INT8(jobs_lane_mark(lane)), A_INT8(bound),
 								 A_INT4(claim->wanted - claim->taken), A_PTR(claim->agent_id),
-								 A_TIME(claim->now), A_TIME(claim->expires), A_PTR(claim->lease));
+								 A_PTR(claim->lease));
 
+	if (taken.count > 0)
+		jobs_lane_taken(lane, DatumGetInt64(jobs_column(&taken, taken.count - 1, COLUMN_SEQ, NULL)));
+	if ((int64) taken.count < claim->wanted - claim->taken)
+		jobs_lane_passed(lane, bound);
+	hand_out(claim, &taken);
 	claim->taken += taken.count;
-	if (claim->rows != NULL)
-		jobs_store_rows(claim->rows, &taken);
-	else if (taken.count > 0)
-		*claim->last = *DatumGetUUIDP(jobs_column(&taken, taken.count - 1, 1, NULL));
 	SPI_freetuptable(taken.table);
 }
 
-/* The lanes of one priority, sorted by their oldest job. */
-static void
-take_from_priority(JobsCall *call, Claim *claim, Lane *lanes, int count)
+/* The warm lane with the oldest job, and how old that of the next one is. */
+static JobsLane *
+oldest_lane(JobsLane *lanes, int count, int64 *bound)
 {
-	for (int i = 0; i < count && claim->taken < claim->wanted; i++)
-		take_from(call, claim, lanes[i].lane,
-				  i + 1 < count ? lanes[i + 1].head : PG_INT64_MAX);
-	for (int i = 0; i < count - 1 && claim->taken < claim->wanted; i++)
-		take_from(call, claim, lanes[i].lane, PG_INT64_MAX);
+	JobsLane   *oldest = NULL;
+
+	*bound = PG_INT64_MAX;
+	for (int i = 0; i < count; i++)
+	{
+		if (jobs_lane_cold(&lanes[i]))
+			continue;
+		if (oldest == NULL || jobs_lane_head(&lanes[i]) < jobs_lane_head(oldest))
+		{
+			if (oldest != NULL)
+				*bound = jobs_lane_head(oldest);
+			oldest = &lanes[i];
+		}
+		else
+			*bound = Min(*bound, jobs_lane_head(&lanes[i]));
+	}
+	return oldest;
+}
+
+/*
+ * Every turn takes something, or passes over a part of a lane, or finds a lane
+ * empty, so it comes to an end.
+ */
+static void
+take_from_priority(JobsCall *call, Claim *claim, JobsLane *lanes, int count)
+{
+	JobsLane   *lane;
+	int64		bound;
+
+	while (claim->taken < claim->wanted &&
+		   (lane = oldest_lane(lanes, count, &bound)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		take_from(call, claim, lane, bound);
+	}
 }
 
 static void
-run_claim(JobsCall *call, Claim *claim)
+take_from_lanes(JobsCall *call, Claim *claim, JobsLane *lanes, int count)
 {
-	Lane	   *lanes;
-	int			count;
-
-	jobs_sweep_if_due(call);
-	claim->now = GetCurrentTimestamp();
-	claim->expires = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-															 TimestampTzGetDatum(claim->now),
-															 IntervalPGetDatum(claim->lease)));
-	count = read_lanes(call, claim->agent_id, &lanes);
 	for (int first = 0, next; first < count && claim->taken < claim->wanted; first = next)
 	{
-		CHECK_FOR_INTERRUPTS();
 		next = first + 1;
 		while (next < count && lanes[next].priority == lanes[first].priority)
 			next++;
 		take_from_priority(call, claim, lanes + first, next - first);
 	}
+}
+
+/* To be called before the transaction writes, see jobs_agent_lanes. */
+static void
+begin_claim(JobsCall *call, Claim *claim)
+{
+	claim->count = jobs_agent_lanes(call, claim->agent_id, false, &claim->lanes);
+}
+
+/*
+ * When less was found than wanted, nothing that was remembered counts: all
+ * lanes are asked for and looked at again.
+ */
+static void
+run_claim(JobsCall *call, Claim *claim)
+{
+	jobs_sweep_if_due(call);
+	take_from_lanes(call, claim, claim->lanes, claim->count);
+	if (claim->taken == claim->wanted)
+		return;
+	claim->count = jobs_agent_lanes(call, claim->agent_id, true, &claim->lanes);
+	take_from_lanes(call, claim, claim->lanes, claim->count);
 }
 
 Datum
@@ -173,6 +206,7 @@ jobs_claim_jobs(PG_FUNCTION_ARGS)
 	claim.rows = (ReturnSetInfo *) fcinfo->resultinfo;
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, claim.agent_id);
+	begin_claim(&call, &claim);
 	run_claim(&call, &claim);
 	jobs_leave(&call);
 	return (Datum) 0;
@@ -206,6 +240,7 @@ jobs_finish_and_claim(PG_FUNCTION_ARGS)
 	claim.rows = (ReturnSetInfo *) fcinfo->resultinfo;
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, claim.agent_id);
+	begin_claim(&call, &claim);
 	(void) jobs_report(&call, &report);
 	run_claim(&call, &claim);
 	jobs_leave(&call);
@@ -249,6 +284,7 @@ jobs_get_job_for_agent(PG_FUNCTION_ARGS)
 	claim.last = &job_id;
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, claim.agent_id);
+	begin_claim(&call, &claim);
 	run_claim(&call, &claim);
 	branch = claim.taken > 0 ? 0 : 1;
 	if (branch == 0)

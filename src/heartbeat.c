@@ -35,11 +35,11 @@ static JobsStatement revive = {
 	" AND name <> 'UNKNOWN' ORDER BY ordinal DESC LIMIT 1),"
 	" u AS (UPDATE jobs_store.lease l SET status = p.name, ordinal = l.ordinal + 1 FROM p"
 	" WHERE l.tenant = $1 AND l.agent_id = $2 AND l.job_id = $3 AND l.status = 'UNKNOWN'"
-	" RETURNING l.ordinal, l.attempt, l.status)"
+	" RETURNING l.ordinal, l.attempt, l.status, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, $3, u.ordinal, jobs_store.new_id(), $4, u.attempt, u.status, $2,"
+	" SELECT $1, $3, u.ordinal, jobs_store.new_id(), u.now, u.attempt, u.status, $2,"
 	" 'the agent sent a heartbeat after its lease had run out' FROM u",
-	.types = "iuuz",
+	.types = "iuu",
 	.expected = SPI_OK_INSERT,
 	.writes_history = true
 };
@@ -117,7 +117,7 @@ jobs_heartbeat(PG_FUNCTION_ARGS)
 	for (uint64 row = 0; row < extended.count; row++)
 		if (DatumGetJobsStatus(jobs_column(&extended, row, 2, NULL)) == JOBS_UNKNOWN)
 			jobs_run(&revive, A_INT4(call.caller.tenant), A_PTR(agent_id),
-					 A_PTR(DatumGetUUIDP(jobs_column(&extended, row, 1, NULL))), A_TIME(now));
+					 A_PTR(DatumGetUUIDP(jobs_column(&extended, row, 1, NULL))));
 	if (jobs == NULL)
 		dropped = jobs_run(&notices, A_INT4(call.caller.tenant), A_PTR(agent_id));
 	else

@@ -212,8 +212,24 @@ find_caller(JobsCall *call)
 bool
 jobs_caller_lookup(JobsCall *call)
 {
-	bool		found = find_caller(call);
+	static JobsStamp stamp = {0};
+	static Oid	role;
+	static JobsCaller caller;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		found;
 
+	if (role == call->role && jobs_stamp_holds(&stamp, now))
+	{
+		call->caller = caller;
+		return true;
+	}
+	found = find_caller(call);
+	if (found)
+	{
+		stamp = jobs_stamp(now);
+		role = call->role;
+		caller = call->caller;
+	}
 	if (found || !rules_all_tenants(call) || XactReadOnly || IsInParallelMode())
 		return found;
 	jobs_run(&add_default_tenant, A_TIME(GetCurrentTimestamp()),
@@ -249,13 +265,28 @@ jobs_caller_require(JobsCall *call)
 void
 jobs_agent_require(JobsCall *call, const pg_uuid_t *agent_id)
 {
-	JobsResult	found = jobs_run(&find_agent, A_INT4(call->caller.tenant), A_PTR(agent_id));
+	static JobsStamp stamp = {0};
+	static JobsCaller last_caller;
+	static pg_uuid_t last_agent;
+	TimestampTz now = GetCurrentTimestamp();
+	JobsResult	found;
 
+	/* The same question as the last time, and it was answered with yes. */
+	if (memcmp(agent_id, &last_agent, UUID_LEN) == 0 &&
+		last_caller.tenant == call->caller.tenant &&
+		last_caller.administrator == call->caller.administrator &&
+		memcmp(&last_caller.user_id, &call->caller.user_id, UUID_LEN) == 0 &&
+		jobs_stamp_holds(&stamp, now))
+		return;
+	found = jobs_run(&find_agent, A_INT4(call->caller.tenant), A_PTR(agent_id));
 	if (found.count == 0)
 		jobs_error_not_found("agent", agent_id);
 	if (!call->caller.administrator &&
 		memcmp(DatumGetUUIDP(jobs_column(&found, 0, 1, NULL)), &call->caller.user_id, UUID_LEN) != 0)
 		jobs_error_not_allowed("act as", "agent", agent_id);
+	stamp = jobs_stamp(now);
+	last_caller = call->caller;
+	last_agent = *agent_id;
 }
 
 static void
@@ -387,6 +418,7 @@ jobs_add_user(PG_FUNCTION_ARGS)
 	tenant = tenant_for_user(&call, jobs_arg_uuid(fcinfo, 3));
 	if (role != NULL)
 		(void) get_role_oid(text_to_cstring(role), false);
+	jobs_forget_answers();
 	added = jobs_run(&add_user, A_INT4(tenant), A_TIME(GetCurrentTimestamp()),
 					 A_PTR(email), A_PTR(role), A_BOOL(PG_GETARG_BOOL(2)));
 	id = jobs_column_copy(&call, &added, 0, 1);
@@ -451,6 +483,7 @@ jobs_add_agent_to_pool(PG_FUNCTION_ARGS)
 	jobs_agent_require(&call, agent);
 	if (jobs_run(&find_agent_pool, A_INT4(call.caller.tenant), A_PTR(pool)).count == 0)
 		jobs_error_not_found("agent pool", pool);
+	jobs_forget_answers();
 	jobs_run(&add_agent_to_pool, A_INT4(call.caller.tenant), A_PTR(agent), A_PTR(pool));
 	jobs_leave(&call);
 	PG_RETURN_VOID();
@@ -527,6 +560,7 @@ jobs_set_agent_functions(PG_FUNCTION_ARGS)
 	if (unknown.count > 0)
 		jobs_error_not_found("function version",
 							 DatumGetUUIDP(jobs_column(&unknown, 0, 1, NULL)));
+	jobs_forget_answers();
 	jobs_run(&remove_agent_functions, A_INT4(call.caller.tenant), A_PTR(agent), A_PTR(functions));
 	jobs_run(&add_agent_functions, A_INT4(call.caller.tenant), A_PTR(agent), A_PTR(functions));
 	jobs_leave(&call);

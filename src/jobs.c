@@ -15,4 +15,5 @@ void
 _PG_init(void)
 {
 	jobs_guc_init();
+	jobs_session_init();
 }

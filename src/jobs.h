@@ -195,6 +195,19 @@ jobs_pointer(const void *pointer)
 #define A_PTR(x)		jobs_pointer(x)
 #define A_ARG(n)		jobs_datum(PG_GETARG_DATUM(n), PG_ARGISNULL(n))
 
+/* session.c */
+typedef struct JobsStamp
+{
+	uint64		epoch;			/* 0: holds never */
+	TimestampTz at;
+} JobsStamp;
+extern void jobs_session_init(void);
+extern uint64 jobs_storage_epoch(void);
+extern void jobs_forget_answers(void);
+extern bool jobs_may_remember(void);
+extern JobsStamp jobs_stamp(TimestampTz now);
+extern bool jobs_stamp_holds(const JobsStamp *stamp, TimestampTz now);
+
 /* identity.c */
 extern bool jobs_caller_lookup(JobsCall *call);
 extern void jobs_caller_require(JobsCall *call);

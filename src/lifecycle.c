@@ -33,16 +33,17 @@ PG_FUNCTION_INFO_V1(jobs_retry_delay);
 
 /*
  * Any state in which an agent holds a job may end it. A failure ends it only
- * when no attempt is left or none is wanted ($8).
+ * when no attempt is left or none is wanted ($7). The time of a transition, here and
+ * below, is that at which its row was locked.
  */
 static JobsStatement end_job = {
 	.sql = "WITH d AS (DELETE FROM jobs_store.lease WHERE tenant = $1 AND agent_id = $2 AND job_id = $3"
-	" AND ($4 = 0 OR attempt = $4) AND ($8 OR attempt >= max_attempts)"
-	" RETURNING ordinal, attempt)"
+	" AND ($4 = 0 OR attempt = $4) AND ($7 OR attempt >= max_attempts)"
+	" RETURNING ordinal, attempt, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, $3, d.ordinal + 1, jobs_store.new_id(), $5, d.attempt, $6::jobs.job_status_name, $2, $7 FROM d"
+	" SELECT $1, $3, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, $5::jobs.job_status_name, $2, $6 FROM d"
 	" RETURNING " STATUS_ROW,
-	.types = "iuuizttb",
+	.types = "iuuittb",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
 };
@@ -52,12 +53,12 @@ static JobsStatement end_jobs = {
 	.sql = "WITH n AS MATERIALIZED (SELECT * FROM unnest($3, $4, $5, $6) n(job_id, name, message, attempt)"
 	" ORDER BY job_id),"
 	" d AS (DELETE FROM jobs_store.lease l USING n WHERE l.tenant = $1 AND l.agent_id = $2 AND l.job_id = n.job_id"
-	" AND (n.attempt = 0 OR l.attempt = n.attempt) AND (n.name <> 'FAILED' OR $8 OR l.attempt >= l.max_attempts)"
-	" RETURNING l.job_id, l.ordinal, l.attempt, n.name, n.message)"
+	" AND (n.attempt = 0 OR l.attempt = n.attempt) AND (n.name <> 'FAILED' OR $7 OR l.attempt >= l.max_attempts)"
+	" RETURNING l.job_id, l.ordinal, l.attempt, n.name, n.message, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, d.job_id, d.ordinal + 1, jobs_store.new_id(), $7, d.attempt, d.name::jobs.job_status_name, $2, d.message FROM d"
+	" SELECT $1, d.job_id, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, d.name::jobs.job_status_name, $2, d.message FROM d"
 	" RETURNING job_id, " STATUS_ROW,
-	.types = "iuUTTIzb",
+	.types = "iuUTTIb",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
 };
@@ -78,15 +79,15 @@ static JobsStatement wake_dependents = {
 
 /* A report on the way; a sign of life, so it extends the lease. */
 static JobsStatement report_progress = {
-	.sql = "WITH u AS (UPDATE jobs_store.lease SET status = $6::jobs.job_status_name, ordinal = ordinal + 1,"
-	" expires = $5 + duration WHERE tenant = $1 AND agent_id = $2 AND job_id = $3 AND ($4 = 0 OR attempt = $4)"
-	" AND (jobs.can_transition(status, $6::jobs.job_status_name)"
-	" OR (status = $6::jobs.job_status_name AND $7 IS NOT NULL))"
-	" RETURNING ordinal, attempt)"
+	.sql = "WITH u AS (UPDATE jobs_store.lease SET status = $5::jobs.job_status_name, ordinal = ordinal + 1,"
+	" expires = clock_timestamp() + duration WHERE tenant = $1 AND agent_id = $2 AND job_id = $3"
+	" AND ($4 = 0 OR attempt = $4) AND (jobs.can_transition(status, $5::jobs.job_status_name)"
+	" OR (status = $5::jobs.job_status_name AND $6 IS NOT NULL))"
+	" RETURNING ordinal, attempt, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, $3, u.ordinal, jobs_store.new_id(), $5, u.attempt, $6::jobs.job_status_name, $2, $7 FROM u"
+	" SELECT $1, $3, u.ordinal, jobs_store.new_id(), u.now, u.attempt, $5::jobs.job_status_name, $2, $6 FROM u"
 	" RETURNING " STATUS_ROW,
-	.types = "iuuiztt",
+	.types = "iuuitt",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
 };
@@ -106,21 +107,21 @@ static JobsStatement find_current = {
 };
 
 /*
- * Gives a held job back: ready at once, or to wait until $5. $7 is added to
+ * Gives a held job back: ready at once, or to wait until $4. $6 is added to
  * the attempts it may have.
  */
 static JobsStatement put_back = {
 	.sql = "WITH d AS (DELETE FROM jobs_store.lease WHERE tenant = $1 AND agent_id = $2 AND job_id = $3"
-	" RETURNING lane, ordinal + 1 AS ordinal, attempt, max_attempts + $7 AS max_attempts),"
+	" RETURNING lane, ordinal + 1 AS ordinal, attempt, max_attempts + $6 AS max_attempts, clock_timestamp() AS now),"
 	" r AS (INSERT INTO jobs_store.ready (tenant, lane, job_id, ordinal, attempt, max_attempts)"
-	" SELECT $1, d.lane, $3, d.ordinal, d.attempt, d.max_attempts FROM d WHERE $5 IS NULL),"
+	" SELECT $1, d.lane, $3, d.ordinal, d.attempt, d.max_attempts FROM d WHERE $4 IS NULL),"
 	" w AS (INSERT INTO jobs_store.waiting (tenant, job_id, check_at, lane, ordinal, attempt, max_attempts, dependent)"
-	" SELECT $1, $3, $5, d.lane, d.ordinal, d.attempt, d.max_attempts, false FROM d WHERE $5 IS NOT NULL)"
+	" SELECT $1, $3, $4, d.lane, d.ordinal, d.attempt, d.max_attempts, false FROM d WHERE $4 IS NOT NULL)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, $3, d.ordinal, jobs_store.new_id(), $4, d.attempt,"
-	" CASE WHEN $5 IS NULL THEN 'PENDING' ELSE 'CREATED' END::jobs.job_status_name, $2, $6 FROM d"
+	" SELECT $1, $3, d.ordinal, jobs_store.new_id(), d.now, d.attempt,"
+	" CASE WHEN $4 IS NULL THEN 'PENDING' ELSE 'CREATED' END::jobs.job_status_name, $2, $5 FROM d"
 	" RETURNING " STATUS_ROW,
-	.types = "iuuzzti",
+	.types = "iuuzti",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
 };
@@ -130,18 +131,20 @@ static JobsStatement put_back = {
  * told by its next heartbeat.
  */
 static JobsStatement withdraw = {
-	.sql = "WITH w AS (DELETE FROM jobs_store.waiting WHERE tenant = $1 AND job_id = $2 RETURNING ordinal, attempt),"
-	" r AS (DELETE FROM jobs_store.ready WHERE tenant = $1 AND job_id = $2 RETURNING ordinal, attempt),"
+	.sql = "WITH w AS (DELETE FROM jobs_store.waiting WHERE tenant = $1 AND job_id = $2"
+	" RETURNING ordinal, attempt, clock_timestamp() AS now),"
+	" r AS (DELETE FROM jobs_store.ready WHERE tenant = $1 AND job_id = $2"
+	" RETURNING ordinal, attempt, clock_timestamp() AS now),"
 	" l AS (DELETE FROM jobs_store.lease WHERE tenant = $1 AND agent_id = $3 AND job_id = $2"
-	" RETURNING ordinal, attempt, expires),"
+	" RETURNING ordinal, attempt, clock_timestamp() AS now, greatest(expires, clock_timestamp() + duration) AS expires),"
 	" n AS (INSERT INTO jobs_store.notice (tenant, agent_id, job_id, expires)"
-	" SELECT $1, $3, $2, greatest(l.expires, $4) FROM l ON CONFLICT DO NOTHING)"
+	" SELECT $1, $3, $2, l.expires FROM l ON CONFLICT DO NOTHING)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, created_by_id, message)"
-	" SELECT $1, $2, d.ordinal + 1, jobs_store.new_id(), $4, d.attempt, $5::jobs.job_status_name, $6, $7"
-	" FROM (SELECT ordinal, attempt FROM w UNION ALL SELECT ordinal, attempt FROM r"
-	" UNION ALL SELECT ordinal, attempt FROM l) d"
+	" SELECT $1, $2, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, $4::jobs.job_status_name, $5, $6"
+	" FROM (SELECT ordinal, attempt, now FROM w UNION ALL SELECT ordinal, attempt, now FROM r"
+	" UNION ALL SELECT ordinal, attempt, now FROM l) d"
 	" RETURNING " STATUS_ROW,
-	.types = "iuuztut",
+	.types = "iuutut",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
 };
@@ -239,9 +242,8 @@ static void
 fail_and_retry(JobsCall *call, const JobsReport *report, int32 attempt, int32 max_attempts,
 			   JobsResult *row)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	int64		delay = retry_delay(attempt);
-	TimestampTz next = now + delay * 1000;
+	TimestampTz next = GetCurrentTimestamp() + delay * 1000;
 	StringInfoData message;
 
 	initStringInfo(&message);
@@ -252,7 +254,7 @@ fail_and_retry(JobsCall *call, const JobsReport *report, int32 attempt, int32 ma
 					 delay > 0 ? timestamptz_to_str(next) : "");
 	(void) GetTopTransactionId();
 	*row = jobs_run(&put_back, A_INT4(call->caller.tenant), A_PTR(report->agent_id),
-					A_PTR(report->job_id), A_TIME(now), jobs_datum(TimestampTzGetDatum(next), delay == 0),
+					A_PTR(report->job_id), jobs_datum(TimestampTzGetDatum(next), delay == 0),
 					A_PTR(cstring_to_text_with_len(message.data, message.len)), A_INT4(0));
 }
 
@@ -288,16 +290,15 @@ report_slowly(JobsCall *call, const JobsReport *report, JobsResult *row, JobsSta
 static Outcome
 report_one(JobsCall *call, const JobsReport *report, JobsResult *row, JobsStatus *from)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	JobsArg		ends = A_BOOL(report->name != JOBS_FAILED || !report->retry);
 
 	if (jobs_status_terminal(report->name))
 		*row = jobs_run(&end_job, A_INT4(call->caller.tenant), A_PTR(report->agent_id),
-						A_PTR(report->job_id), A_INT4(report->attempt), A_TIME(now),
+						A_PTR(report->job_id), A_INT4(report->attempt),
 						A_PTR(label_text(report->name)), A_PTR(report->message), ends);
 	else
 		*row = jobs_run(&report_progress, A_INT4(call->caller.tenant), A_PTR(report->agent_id),
-						A_PTR(report->job_id), A_INT4(report->attempt), A_TIME(now),
+						A_PTR(report->job_id), A_INT4(report->attempt),
 						A_PTR(label_text(report->name)), A_PTR(report->message));
 	if (row->count == 0)
 		return report_slowly(call, report, row, from);
@@ -369,8 +370,8 @@ withdraw_job(JobsCall *call, const pg_uuid_t *job_id, JobsStatus name, text *mes
 			return (Datum) 0;
 		agent = jobs_column(&current, 0, 3, &isnull);
 		row = jobs_run(&withdraw, A_INT4(call->caller.tenant), A_PTR(job_id),
-					   jobs_datum(agent, isnull), A_TIME(GetCurrentTimestamp()),
-					   A_PTR(label_text(name)), A_PTR(&call->caller.user_id), A_PTR(message));
+					   jobs_datum(agent, isnull), A_PTR(label_text(name)),
+					   A_PTR(&call->caller.user_id), A_PTR(message));
 		if (row.count > 0)
 		{
 			entry = jobs_column_copy(call, &row, 0, 1);
@@ -562,7 +563,7 @@ end_batch(JobsCall *call, Batch *batch)
 					 A_PTR(construct_md_array(columns[2], no_message, 1, &used, &low,
 											  TEXTOID, -1, false, TYPALIGN_INT)),
 					 A_PTR(construct_array(columns[3], used, INT4OID, 4, true, TYPALIGN_INT)),
-					 A_TIME(GetCurrentTimestamp()), A_BOOL(!batch->reports[0].retry));
+					 A_BOOL(!batch->reports[0].retry));
 	if (ended.count == 0)
 		return;
 
@@ -667,7 +668,6 @@ jobs_release_job(PG_FUNCTION_ARGS)
 	JobsCall	call;
 	JobsReport	report = {0};
 	JobsResult	row;
-	TimestampTz now;
 	bool		later;
 	Datum		entry;
 	text	   *message;
@@ -679,11 +679,10 @@ jobs_release_job(PG_FUNCTION_ARGS)
 	message = jobs_arg_text(fcinfo, 3, "message", JOBS_MAX_MESSAGE);
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, report.agent_id);
-	now = GetCurrentTimestamp();
-	later = !PG_ARGISNULL(2) && PG_GETARG_TIMESTAMPTZ(2) > now;
+	later = !PG_ARGISNULL(2) && PG_GETARG_TIMESTAMPTZ(2) > GetCurrentTimestamp();
 	(void) GetTopTransactionId();
 	row = jobs_run(&put_back, A_INT4(call.caller.tenant), A_PTR(report.agent_id), A_PTR(report.job_id),
-				   A_TIME(now), jobs_datum(PG_GETARG_DATUM(2), !later),
+				   jobs_datum(PG_GETARG_DATUM(2), !later),
 				   A_PTR(message), A_INT4(1));
 	if (row.count == 0)
 	{

@@ -47,9 +47,10 @@ static JobsStatement check_dependents = {
 	" JOIN jobs_store.current_status s ON s.tenant = $1 AND s.job_id = d.depends_on"
 	" GROUP BY c.job_id, c.ordinal, c.attempt),"
 	" x AS (DELETE FROM jobs_store.waiting w USING v WHERE w.tenant = $1 AND w.job_id = v.job_id"
-	" AND v.broken IS NOT NULL RETURNING v.job_id, v.ordinal, v.attempt, v.broken),"
+	" AND v.broken IS NOT NULL RETURNING v.job_id, v.ordinal, v.attempt, v.broken,"
+	" clock_timestamp() AS now),"
 	" h AS (INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, message)"
-	" SELECT $1, x.job_id, x.ordinal + 1, jobs_store.new_id(), $2, x.attempt, 'CANCELED',"
+	" SELECT $1, x.job_id, x.ordinal + 1, jobs_store.new_id(), x.now, x.attempt, 'CANCELED',"
 	" 'it depends on a job that did not complete: ' || x.broken FROM x)"
 	" UPDATE jobs_store.waiting w SET dependent = NOT v.satisfied,"
 	" check_at = CASE WHEN v.satisfied THEN greatest($2, j.run_after)"
@@ -66,9 +67,9 @@ static JobsStatement promote_due = {
 	" WHERE w.tenant = $1 AND w.check_at <= $2 AND NOT w.dependent ORDER BY w.check_at LIMIT " STEP
 	" FOR UPDATE SKIP LOCKED),"
 	" d AS (DELETE FROM jobs_store.waiting w USING c WHERE w.tenant = $1 AND w.job_id = c.job_id"
-	" RETURNING w.job_id, w.lane, w.ordinal + 1 AS ordinal, w.attempt, w.max_attempts),"
+	" RETURNING w.job_id, w.lane, w.ordinal + 1 AS ordinal, w.attempt, w.max_attempts, clock_timestamp() AS now),"
 	" h AS (INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name)"
-	" SELECT $1, d.job_id, d.ordinal, jobs_store.new_id(), $2, d.attempt, 'PENDING' FROM d)"
+	" SELECT $1, d.job_id, d.ordinal, jobs_store.new_id(), d.now, d.attempt, 'PENDING' FROM d)"
 	" INSERT INTO jobs_store.ready (tenant, lane, job_id, ordinal, attempt, max_attempts)"
 	" SELECT $1, d.lane, d.job_id, d.ordinal, d.attempt, d.max_attempts FROM d ORDER BY d.job_id",
 	.types = "iz",
@@ -87,14 +88,14 @@ static JobsStatement drop_lost = {
 	" d AS (DELETE FROM jobs_store.lease l USING c"
 	" WHERE l.tenant = $1 AND l.agent_id = c.agent_id AND l.job_id = c.job_id"
 	" RETURNING l.job_id, l.lane, l.ordinal + 1 AS ordinal, l.attempt, l.max_attempts,"
-	" l.attempt < l.max_attempts AS again, $2 + jobs_store.retry_delay(l.attempt) AS run_after),"
+	" clock_timestamp() AS now, l.attempt < l.max_attempts AS again, $2 + jobs_store.retry_delay(l.attempt) AS run_after),"
 	" r AS (INSERT INTO jobs_store.ready (tenant, lane, job_id, ordinal, attempt, max_attempts)"
 	" SELECT $1, d.lane, d.job_id, d.ordinal, d.attempt, d.max_attempts FROM d WHERE d.again AND d.run_after <= $2),"
 	" w AS (INSERT INTO jobs_store.waiting (tenant, job_id, check_at, lane, ordinal, attempt, max_attempts, dependent)"
 	" SELECT $1, d.job_id, d.run_after, d.lane, d.ordinal, d.attempt, d.max_attempts, false"
 	" FROM d WHERE d.again AND d.run_after > $2)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, message)"
-	" SELECT $1, d.job_id, d.ordinal, jobs_store.new_id(), $2, d.attempt,"
+	" SELECT $1, d.job_id, d.ordinal, jobs_store.new_id(), d.now, d.attempt,"
 	" (CASE WHEN NOT d.again THEN 'FAILED' WHEN d.run_after > $2 THEN 'CREATED' ELSE 'PENDING' END)::jobs.job_status_name,"
 	" format('attempt %s of %s: the agent was lost', d.attempt, d.max_attempts)"
 	" || CASE WHEN d.again THEN format('; next attempt not before %s', d.run_after) ELSE '' END FROM d",
@@ -113,9 +114,9 @@ static JobsStatement expire_leases = {
 	" expires = CASE WHEN c.out THEN $3 ELSE l.expires END,"
 	" check_at = CASE WHEN c.out THEN $3 ELSE l.expires END FROM c"
 	" WHERE l.tenant = $1 AND l.agent_id = c.agent_id AND l.job_id = c.job_id"
-	" RETURNING l.job_id, l.agent_id, l.ordinal, l.attempt, c.out)"
+	" RETURNING l.job_id, l.agent_id, l.ordinal, l.attempt, c.out, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, u.job_id, u.ordinal, jobs_store.new_id(), $2, u.attempt, 'UNKNOWN', u.agent_id,"
+	" SELECT $1, u.job_id, u.ordinal, jobs_store.new_id(), u.now, u.attempt, 'UNKNOWN', u.agent_id,"
 	" 'the lease ran out' FROM u WHERE u.out",
 	.types = "izz",
 	.expected = SPI_OK_INSERT,

@@ -117,13 +117,21 @@ FROM (
 
 -- One holder at a time ------------------------------------------------------
 
+-- By the order of the history, by the clock of the server, and by the agents.
+
 INSERT INTO verdict (what, examined, bad, example)
 SELECT 'no job is claimed while another agent has it', count(*), count(*) FILTER (WHERE wrong), min(job_id::text) FILTER (WHERE wrong)
 FROM (
 	SELECT h.job_id, e.previous <> 'PENDING'
-		OR h.began < lag(h.ended) OVER (PARTITION BY h.job_id ORDER BY h.hold)
 		OR h.attempt <= lag(h.attempt) OVER (PARTITION BY h.job_id ORDER BY h.hold) AS wrong
 	FROM hold AS h JOIN entry AS e USING (job_id, ordinal)
+) AS seen;
+
+INSERT INTO verdict (what, examined, bad, example)
+SELECT 'no two claims of a job overlap in time', count(*), count(*) FILTER (WHERE began < previous_ended),
+	min(format('%s: claimed at %s, given back at %s', job_id, began, previous_ended)) FILTER (WHERE began < previous_ended)
+FROM (
+	SELECT job_id, began, lag(ended) OVER (PARTITION BY job_id ORDER BY hold) AS previous_ended FROM hold
 ) AS seen;
 
 INSERT INTO verdict (what, examined, bad, example)
@@ -173,7 +181,7 @@ FROM (
 ) AS seen;
 
 INSERT INTO verdict (what, examined, bad, example)
-SELECT 'no agent had more jobs than it asked for', count(*), count(*) FILTER (WHERE wrong), min(call) FILTER (WHERE wrong)
+SELECT 'no agent had more jobs at once than it takes', count(*), count(*) FILTER (WHERE wrong), min(call) FILTER (WHERE wrong)
 FROM (
 	SELECT c.call, count(o.job_id) > n.capacity AS wrong
 	FROM log_call AS c

@@ -1,0 +1,396 @@
+/*-------------------------------------------------------------------------
+ *
+ * lane.c
+ *		Which lanes an agent serves, and where their work starts: the mark.
+ *
+ * Claimed rows stay in the index as dead entries until vacuum may remove them,
+ * and while any old snapshot is open it may not. A scan from the start of a lane
+ * walks over all of them, so claiming slows down without end. The mark of a lane
+ * is a lower bound of seq from which to scan instead. It is kept in the memory of
+ * the session, and a hint: losing it costs a longer scan, never a job.
+ *
+ * Why no job is missed:
+ *
+ * 1. A mark moves forward only to the first row that a plain read still sees (or,
+ *	  when it sees none, to just after a seq that was drawn before the read). A row
+ *	  that somebody has claimed but not committed is still seen, so it holds the
+ *	  mark back until its fate is known. The reading transaction has written
+ *	  nothing itself, so there is no row that it alone does not see and that comes
+ *	  back when it aborts. All rows below the mark that the read did not see are
+ *	  therefore dead for good, or were inserted by a transaction that was running.
+ *
+ * 2. Such a transaction had its xid when it drew the seq of its row, and the row's
+ *	  seq is below the mark, which was drawn before the read; so its xid is below
+ *	  the next xid as it is after the read. "safe" is the value below which no such
+ *	  row can appear any more: it catches up with an earlier mark once every xid
+ *	  below the next xid of then has ended, which the xmin of a later snapshot tells.
+ *	  (That xmin is about running transactions with an xid; a session that only
+ *	  holds an old snapshot does not hold it back.)
+ *
+ * 3. What is between safe and mark is swept, by a read from safe instead of mark:
+ *	  whenever the read from the mark finds nothing, and otherwise from time to time.
+ *	  The wait grows with what a sweep costs, so that sweeps stay a few percent of
+ *	  the time. A row found there moves the mark back to it.
+ *
+ * A job that becomes ready again (retry, release, restore) draws a new seq, so it is
+ * like a new one. A row whose claim rolled back was never passed by the mark.
+ *
+ * Lanes are read only when that tells something: when the session has not seen them
+ * for a while (cold: nothing was there), or has taken so much that the mark lags.
+ * In between, the head of a lane is guessed to be just after what was taken last;
+ * the claim itself finds the row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jobs.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "lane.h"
+
+/* How long an empty lane is left alone; a new job in it waits at most so long. */
+#define COLD_US			(25 * 1000)
+
+/* Takes after which the mark is moved; sooner when much lies behind it. */
+#define TAKES_PER_READ	16
+#define MIN_TAKES		4
+#define LONG_WAY		64
+
+/* Sweeps wait this many times as long as the last one took, at least SWEEP_US. */
+#define SWEEP_COST		30
+#define SWEEP_US		(50 * 1000)
+
+/* A session that has seen more agents or lanes than this starts over. */
+#define MAX_REMEMBERED	20000
+
+typedef struct LaneKey
+{
+	int32		tenant;
+	int32		lane;
+} LaneKey;
+
+struct JobsLaneState
+{
+	LaneKey		key;
+	int64		mark;			/* scans start here */
+	int64		safe;			/* nothing can appear below */
+	int64		pending;		/* safe catches up with this; 0: none */
+	FullTransactionId pending_xid;	/* when all before this have ended */
+	int64		head;			/* oldest job is at or after this; 0: not known */
+	TimestampTz cold_until;		/* found empty; look again then */
+	TimestampTz sweep_at;		/* read from safe not before then */
+	int			takes;			/* since the mark was moved */
+};
+
+/* The lanes of an agent, highest priority first. */
+typedef struct AgentLanes
+{
+	pg_uuid_t	agent_id;		/* hash key */
+	JobsStamp	stamp;
+	int			count;
+	JobsLane   *lanes;
+} AgentLanes;
+
+static JobsStatement find_lanes = {
+	.sql = "SELECT l.lane, l.priority FROM jobs_store.agent_function f"
+	" JOIN jobs_store.lane l ON l.tenant = f.tenant AND l.function_id = f.function_id"
+	" WHERE f.tenant = $1 AND f.agent_id = $2"
+	" AND (l.assigned_agent_id IS NULL OR l.assigned_agent_id = $2)"
+	" AND (l.assigned_agent_pool_id IS NULL OR EXISTS (SELECT FROM jobs_store.agent_pool_member m"
+	" WHERE m.tenant = $1 AND m.agent_id = $2 AND m.agent_pool_id = l.assigned_agent_pool_id))"
+	" ORDER BY l.priority DESC, l.lane",
+	.types = "iu",
+	.expected = SPI_OK_SELECT
+};
+
+/* The oldest job of each lane from a seq on; lanes without one are left out. */
+static JobsStatement read_heads = {
+	.sql = "SELECT l.n, h.seq FROM unnest($2, $3) WITH ORDINALITY l(lane, mark, n)"
+	" CROSS JOIN LATERAL (SELECT r.seq FROM jobs_store.ready r"
+	" WHERE r.tenant = $1 AND r.lane = l.lane AND r.seq >= l.mark ORDER BY r.seq LIMIT 1) h",
+	.types = "iIL",
+	.expected = SPI_OK_SELECT
+};
+
+/* For the life of the session; see MAX_REMEMBERED. */
+static MemoryContext lane_context = NULL;
+static HTAB *lane_states = NULL;
+static HTAB *agent_lanes = NULL;
+static uint64 storage_epoch = 0;
+
+static void
+start_over(void)
+{
+	HASHCTL		states = {.keysize = sizeof(LaneKey), .entrysize = sizeof(JobsLaneState)};
+	HASHCTL		agents = {.keysize = sizeof(pg_uuid_t), .entrysize = sizeof(AgentLanes)};
+
+	if (lane_context == NULL)
+		lane_context = AllocSetContextCreate(TopMemoryContext, "jobs lanes", ALLOCSET_DEFAULT_SIZES);
+	lane_states = agent_lanes = NULL;
+	MemoryContextReset(lane_context);
+	states.hcxt = agents.hcxt = lane_context;
+	agent_lanes = hash_create("jobs agents", 64, &agents, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	lane_states = hash_create("jobs lanes", 256, &states, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static void
+check_memory(void)
+{
+	uint64		epoch = jobs_storage_epoch();
+
+	if (lane_states == NULL || agent_lanes == NULL || epoch != storage_epoch ||
+		hash_get_num_entries(lane_states) > MAX_REMEMBERED ||
+		hash_get_num_entries(agent_lanes) > MAX_REMEMBERED)
+		start_over();
+	storage_epoch = epoch;
+}
+
+static JobsLaneState *
+lane_state(int32 tenant, int32 lane)
+{
+	LaneKey		key = {tenant, lane};
+	bool		found;
+	JobsLaneState *state = hash_search(lane_states, &key, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		memset(state, 0, sizeof(*state));
+		state->key = key;
+	}
+	return state;
+}
+
+/* Asks for the lanes of an agent; the answer may be remembered for a while. */
+static void
+ask_lanes(JobsCall *call, AgentLanes *agent, TimestampTz now)
+{
+	JobsResult	found = jobs_run(&find_lanes, A_INT4(call->caller.tenant), A_PTR(&agent->agent_id));
+	JobsLane   *lanes = NULL;
+
+	if (found.count > 0)
+		lanes = MemoryContextAlloc(lane_context, sizeof(JobsLane) * found.count);
+	if (agent->lanes != NULL)
+		pfree(agent->lanes);
+	agent->lanes = lanes;
+	agent->count = found.count;
+	for (uint64 row = 0; row < found.count; row++)
+	{
+		int32		lane = DatumGetInt32(jobs_column(&found, row, 1, NULL));
+
+		lanes[row].lane = lane;
+		lanes[row].priority = DatumGetInt32(jobs_column(&found, row, 2, NULL));
+		lanes[row].state = lane_state(call->caller.tenant, lane);
+	}
+	agent->stamp = jobs_stamp(now);
+}
+
+/* The oldest xid that is still running, as of a new snapshot. */
+static FullTransactionId
+oldest_running(void)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+	TransactionId xmin = GetTransactionSnapshot()->xmin;
+	uint32		epoch = EpochFromFullTransactionId(next);
+
+	if (xmin > XidFromFullTransactionId(next))
+		epoch--;
+	return FullTransactionIdFromEpochAndXid(epoch, xmin);
+}
+
+/* Rule 2. */
+static void
+catch_up(JobsLaneState *state, FullTransactionId oldest)
+{
+	if (state->pending != 0 && FullTransactionIdFollowsOrEquals(oldest, state->pending_xid))
+	{
+		state->safe = Max(state->safe, state->pending);
+		state->pending = 0;
+	}
+}
+
+/* Rule 1; next is the next xid after the read. */
+static void
+move_mark(JobsLaneState *state, int64 seq, FullTransactionId next)
+{
+	if (seq > state->mark)
+		state->mark = seq;
+	state->takes = 0;
+	if (state->pending == 0 && state->mark > state->safe)
+	{
+		state->pending = state->mark;
+		state->pending_xid = next;
+	}
+}
+
+/* Heads of some lanes, from the mark or from safe; 0 where there is none. */
+static int64 *
+run_read(JobsCall *call, JobsLane **lanes, int count, const bool *from_safe)
+{
+	Datum	   *numbers = palloc(sizeof(Datum) * count);
+	Datum	   *starts = palloc(sizeof(Datum) * count);
+	int64	   *heads = palloc0(sizeof(int64) * count);
+	JobsResult	found;
+
+	for (int i = 0; i < count; i++)
+	{
+		JobsLaneState *state = lanes[i]->state;
+
+		numbers[i] = Int32GetDatum(lanes[i]->lane);
+		starts[i] = Int64GetDatum(from_safe[i] ? state->safe : state->mark);
+	}
+	found = jobs_run(&read_heads, A_INT4(call->caller.tenant),
+					 A_PTR(construct_array(numbers, count, INT4OID, 4, true, TYPALIGN_INT)),
+					 A_PTR(construct_array(starts, count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
+	for (uint64 row = 0; row < found.count; row++)
+		heads[DatumGetInt64(jobs_column(&found, row, 1, NULL)) - 1] =
+			DatumGetInt64(jobs_column(&found, row, 2, NULL));
+	SPI_freetuptable(found.table);
+	return heads;
+}
+
+/* Rule 3: sweeps that cost much wait long. */
+static void
+plan_sweep(JobsLaneState *state, TimestampTz started, TimestampTz ended)
+{
+	state->sweep_at = ended + Max(SWEEP_US, (ended - started) * SWEEP_COST);
+}
+
+/*
+ * One read of some lanes, and what follows from it. Lanes in which nothing was
+ * found from the mark on, and that have something to sweep, come back for
+ * another read from safe; answers how many.
+ */
+static int
+read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
+{
+	bool		may_move = jobs_may_remember();
+	FullTransactionId oldest = oldest_running();
+	FullTransactionId next;
+	bool	   *from_safe = palloc(sizeof(bool) * count);
+	TimestampTz started = GetCurrentTimestamp();
+	TimestampTz ended;
+	int64	   *heads;
+	int			again = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		JobsLaneState *state = lanes[i]->state;
+
+		catch_up(state, oldest);
+		from_safe[i] = state->safe < state->mark && (sweep || started >= state->sweep_at);
+	}
+	heads = run_read(call, lanes, count, from_safe);
+	next = ReadNextFullTransactionId();
+	ended = GetCurrentTimestamp();
+	for (int i = 0; i < count; i++)
+	{
+		JobsLaneState *state = lanes[i]->state;
+
+		if (from_safe[i])
+			plan_sweep(state, started, ended);
+		if (heads[i] != 0 && heads[i] < state->mark)
+			state->mark = heads[i];
+		if (may_move)
+			move_mark(state, heads[i] != 0 ? heads[i] : state->head, next);
+		state->cold_until = heads[i] != 0 ? 0 : ended + COLD_US;
+		if (heads[i] != 0)
+			state->head = heads[i];
+		else if (!from_safe[i] && state->safe < state->mark && ended >= state->sweep_at)
+			lanes[again++] = lanes[i];
+	}
+	return again;
+}
+
+static bool
+wants_read(const JobsLaneState *state, TimestampTz now)
+{
+	if (state->head == 0)
+		return true;
+	if (state->cold_until != 0)
+		return now >= state->cold_until;
+	return state->takes >= TAKES_PER_READ ||
+		(state->takes >= MIN_TAKES && state->head - state->mark > LONG_WAY);
+}
+
+/*
+ * The lanes of an agent, up to date enough to claim from. To be called before
+ * the transaction writes, or the marks stay where they are. With "all", nothing
+ * remembered is trusted: every lane is asked for and read again.
+ */
+int
+jobs_agent_lanes(JobsCall *call, const pg_uuid_t *agent_id, bool all, JobsLane **lanes)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	AgentLanes *agent;
+	JobsLane  **read;
+	bool		found;
+	int			count = 0;
+
+	check_memory();
+	agent = hash_search(agent_lanes, agent_id, HASH_ENTER, &found);
+	if (!found)
+	{
+		agent->stamp.epoch = 0;
+		agent->count = 0;
+		agent->lanes = NULL;
+	}
+	if (all || !jobs_stamp_holds(&agent->stamp, now))
+		ask_lanes(call, agent, now);
+	read = palloc(sizeof(JobsLane *) * (agent->count + 1));
+	for (int i = 0; i < agent->count; i++)
+		if (all || wants_read(agent->lanes[i].state, now))
+			read[count++] = &agent->lanes[i];
+	if (count > 0)
+		count = read_lanes(call, read, count, false);
+	if (count > 0)
+		(void) read_lanes(call, read, count, true);
+
+	/* A copy: what is remembered may change while the caller works with it. */
+	*lanes = palloc(sizeof(JobsLane) * (agent->count + 1));
+	if (agent->count > 0)
+		memcpy(*lanes, agent->lanes, sizeof(JobsLane) * agent->count);
+	return agent->count;
+}
+
+bool
+jobs_lane_cold(const JobsLane *lane)
+{
+	return lane->state->cold_until != 0;
+}
+
+int64
+jobs_lane_mark(const JobsLane *lane)
+{
+	return lane->state->mark;
+}
+
+int64
+jobs_lane_head(const JobsLane *lane)
+{
+	return lane->state->head;
+}
+
+/* Jobs were taken, the youngest at seq. */
+void
+jobs_lane_taken(const JobsLane *lane, int64 seq)
+{
+	lane->state->head = seq + 1;
+	lane->state->takes++;
+}
+
+/* Nothing was to be had up to bound. */
+void
+jobs_lane_passed(const JobsLane *lane, int64 bound)
+{
+	if (bound == PG_INT64_MAX)
+		lane->state->cold_until = GetCurrentTimestamp() + COLD_US;
+	else
+		lane->state->head = Max(lane->state->head, bound + 1);
+}

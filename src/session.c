@@ -1,0 +1,135 @@
+/*-------------------------------------------------------------------------
+ *
+ * session.c
+ *		What a session may remember from one call to the next.
+ *
+ * Who is calling, which agent is whose, which lanes an agent serves and where
+ * their work starts is asked by every call and hardly ever changes. Answers are
+ * remembered under three rules, which make the memory a matter of speed only:
+ *
+ * - It is filled and used only while the transaction has written nothing and
+ *	 takes a new snapshot for each statement. So it never holds what the
+ *	 transaction itself did and may undo, nor what an old snapshot sees.
+ * - Except for marks, which have rules of their own (lane.c), it is at most
+ *	 MEMORY_MS old, and forgotten at once when this session changes something
+ *	 that it is about.
+ * - All of it is forgotten when the table of ready jobs is not the one it was
+ *	 made for: DROP and CREATE EXTENSION, TRUNCATE, a restore.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jobs.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#define MEMORY_MS 50
+
+/* The storage that the memory is about. */
+static Oid	ready_table = InvalidOid;
+static Oid	ready_file = InvalidOid;
+static bool look_again = true;
+
+/* Counted up when something is forgotten; never 0. */
+static uint64 storage_epoch = 1;
+static uint64 answer_epoch = 1;
+
+/* Only notes that something changed: a callback may not look at catalogs. */
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	if (relation == InvalidOid || relation == ready_table)
+		look_again = true;
+}
+
+void
+jobs_session_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+}
+
+static Oid
+relation_file(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			file;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	file = ((Form_pg_class) GETSTRUCT(tuple))->relfilenode;
+	ReleaseSysCache(tuple);
+	return file;
+}
+
+static void
+check_storage(void)
+{
+	Oid			schema;
+	Oid			table;
+	Oid			file;
+
+	if (!look_again)
+		return;
+	schema = get_namespace_oid("jobs_store", true);
+	table = OidIsValid(schema) ? get_relname_relid("ready", schema) : InvalidOid;
+	file = OidIsValid(table) ? relation_file(table) : InvalidOid;
+	if (table != ready_table || file != ready_file)
+	{
+		ready_table = table;
+		ready_file = file;
+		storage_epoch++;
+		answer_epoch++;
+	}
+	look_again = false;
+}
+
+/* Memory made in another epoch than this is void. */
+uint64
+jobs_storage_epoch(void)
+{
+	check_storage();
+	return storage_epoch;
+}
+
+/* This session is about to change what answers are about. */
+void
+jobs_forget_answers(void)
+{
+	answer_epoch++;
+}
+
+/* Whether the transaction is such that memory may be filled and used. */
+bool
+jobs_may_remember(void)
+{
+	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) && !IsolationUsesXactSnapshot();
+}
+
+/* The stamp of an answer that is asked for now. */
+JobsStamp
+jobs_stamp(TimestampTz now)
+{
+	JobsStamp	stamp = {0};
+
+	check_storage();
+	if (jobs_may_remember())
+	{
+		stamp.epoch = answer_epoch;
+		stamp.at = now;
+	}
+	return stamp;
+}
+
+/* Whether an answer with this stamp still holds. */
+bool
+jobs_stamp_holds(const JobsStamp *stamp, TimestampTz now)
+{
+	check_storage();
+	return stamp->epoch == answer_epoch && jobs_may_remember() &&
+		now >= stamp->at && now - stamp->at < MEMORY_MS * 1000;
+}
