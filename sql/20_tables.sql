@@ -307,7 +307,7 @@ CREATE TABLE jobs_store.access (
 	created timestamptz NOT NULL,
 	created_by_id uuid NOT NULL,
 	subject_type text NOT NULL,
-	relation text NOT NULL,
+	relation text NOT NULL CHECK (relation IN ('viewer', 'executor', 'editor', 'owner', 'administrator', 'upstreamremoteowner')),
 	resource_type text NOT NULL,
 	PRIMARY KEY (tenant, resource_id, subject_id)
 );

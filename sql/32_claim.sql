@@ -23,3 +23,7 @@ CREATE FUNCTION jobs.get_job_for_agent(agent_id uuid) RETURNS jobs.response_get_
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_get_job_for_agent' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION jobs.get_job_for_agent(uuid) IS 'claims the next job for an agent, with a lease of 60 s, and answers it with all its parts, or says why there is none. Errors: 22004, 42501 (the agent is another user''s), JB404';
+
+CREATE FUNCTION jobs_store.lane_marks(OUT tenant integer, OUT lane integer, OUT mark bigint, OUT safe bigint, OUT head bigint) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'jobs_lane_marks' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION jobs_store.lane_marks() IS 'what this session knows of the lanes it has claimed from: scans start at mark, nothing can appear below safe, the oldest job is at or after head';

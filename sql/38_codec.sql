@@ -171,7 +171,7 @@ COMMENT ON FUNCTION jobs.to_str(jobs.function_version) IS 'indented JSON of all 
 COMMENT ON FUNCTION jobs.to_str(jobs.access_relationship) IS 'indented JSON of all fields, nulls included; same errors as to_json';
 
 -- Not STRICT: the prototype is NULL as a rule.
-CREATE FUNCTION jobs.from_json(prototype anyelement, json text) RETURNS anyelement
+CREATE FUNCTION jobs.from_json(prototype anyelement, "json" text) RETURNS anyelement
 	AS 'MODULE_PATHNAME', 'jobs_from_json' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION jobs.from_json(anyelement, text) IS 'value of the type of the prototype, of which only the type counts, as in jobs.from_json(NULL::jobs.job, json); NULL for NULL. Keys that the type does not have are ignored. 22023 with one line in the detail for each bad field, 22P02 with line and column for text that is not JSON, 54000 beyond jobs.json_max_depth or jobs.json_max_size, 42804 for a type without JSON form';
 

@@ -10,11 +10,14 @@ CREATE VIEW jobs_store.visible_job AS
 		AND ((SELECT jobs.is_administrator())
 			OR j.created_by_id = (SELECT jobs.current_user_id())
 			OR EXISTS (SELECT FROM jobs_store.access a
-				WHERE a.tenant = j.tenant AND a.resource_id = j.id AND a.subject_id = (SELECT jobs.current_user_id())));
+				WHERE a.tenant = j.tenant AND a.resource_id = j.id AND a.subject_id = (SELECT jobs.current_user_id()))
+			OR EXISTS (SELECT FROM jobs_store.agent g JOIN jobs_store.lease l ON l.tenant = g.tenant AND l.agent_id = g.id
+				WHERE g.tenant = j.tenant AND g.created_by_id = (SELECT jobs.current_user_id()) AND l.job_id = j.id));
 COMMENT ON VIEW jobs_store.visible_job IS 'the jobs that the caller may see';
 
 CREATE VIEW jobs.job_list WITH (security_barrier) AS
-	SELECT j.id, j.created, coalesce(j.display_name, pg_catalog.split_part(v.name, ':', 2) || '.json') AS name,
+	SELECT j.id, j.created, CASE WHEN r.resource_id IS NOT NULL THEN coalesce(r.display_name, r.name)
+			ELSE coalesce(j.display_name, pg_catalog.split_part(v.name, ':', 2) || '.json') END AS name,
 		v.name AS function, v.version AS function_version,
 		s.name AS status, s.created AS status_since, s.message,
 		g.name AS agent, s.attempt, j.priority,
@@ -28,6 +31,9 @@ CREATE VIEW jobs.job_list WITH (security_barrier) AS
 		LEFT JOIN LATERAL (SELECT h.created, h.agent_id FROM jobs_store.job_status h
 			WHERE h.tenant = j.tenant AND h.job_id = j.id AND h.name = 'CLAIMED'
 			ORDER BY h.ordinal DESC LIMIT 1) c ON true
+		LEFT JOIN LATERAL (SELECT f.resource_id, f.name, f.display_name FROM jobs_store.file_revision f
+			WHERE f.tenant = j.tenant AND f.resource_id = j.id
+			ORDER BY f.revision DESC LIMIT 1) r ON true
 		LEFT JOIN jobs_store.agent g ON g.tenant = j.tenant AND g.id = c.agent_id;
 COMMENT ON VIEW jobs.job_list IS 'one flat row a job. agent, wait_time (until then) and run_time (from then on) are of the last time it was handed out; attempt counts those';
 

@@ -110,8 +110,8 @@ take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound)
 
 	if (taken.count > 0)
 		jobs_lane_taken(lane, DatumGetInt64(jobs_column(&taken, taken.count - 1, COLUMN_SEQ, NULL)));
-	if ((int64) taken.count < claim->wanted - claim->taken)
-		jobs_lane_passed(lane, bound);
+	else
+		jobs_lane_passed(call, lane, bound);
 	hand_out(claim, &taken);
 	claim->taken += taken.count;
 	SPI_freetuptable(taken.table);
@@ -141,8 +141,8 @@ oldest_lane(JobsLane *lanes, int count, int64 *bound)
 }
 
 /*
- * Every turn takes something, or passes over a part of a lane, or finds a lane
- * empty, so it comes to an end.
+ * Every turn takes something, or moves a lane's head to a row behind the bound,
+ * or finds a lane empty, so it comes to an end.
  */
 static void
 take_from_priority(JobsCall *call, Claim *claim, JobsLane *lanes, int count)
@@ -184,7 +184,8 @@ begin_claim(JobsCall *call, Claim *claim)
 static void
 run_claim(JobsCall *call, Claim *claim)
 {
-	jobs_sweep_if_due(call);
+	if (jobs_sweep_if_due(call))
+		begin_claim(call, claim);
 	take_from_lanes(call, claim, claim->lanes, claim->count);
 	if (claim->taken == claim->wanted)
 		return;

@@ -12,6 +12,11 @@
 #error "jobs needs PostgreSQL 15 or later"
 #endif
 
+/* Since 18 it stands before the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* 18 wants the extension's name and version in the magic block. */
 #ifdef PG_MODULE_MAGIC_EXT
 #define JOBS_MODULE_MAGIC \

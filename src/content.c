@@ -1,41 +1,109 @@
 /*-------------------------------------------------------------------------
  *
  * content.c
- *		Models, revisions and their bytes.
+ *		Models, revisions, their properties and their bytes.
  *
- * The bytes of a revision lie in chunks of CHUNK bytes, stored as they are, so
- * that a ranged read fetches only the pages it needs. Revision 1 of a job is
+ * The bytes of a revision lie in rows of JOBS_CHUNK bytes, stored as they are,
+ * so that a ranged read fetches only the pages it needs. Revision 1 of a job is
  * its parameters and has no row and no chunk of its own.
+ *
+ * Who adds a revision or changes properties locks the row of the job, model or
+ * artifact first, so that changes of one file come one after the other.
  *
  *-------------------------------------------------------------------------
  */
-#include "jobs.h"
+#include "content.h"
 
-#include "common/cryptohash.h"
-#include "common/sha2.h"
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "catalog/pg_authid.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
 PG_FUNCTION_INFO_V1(jobs_add_model);
 PG_FUNCTION_INFO_V1(jobs_update_job);
+PG_FUNCTION_INFO_V1(jobs_update_model);
+PG_FUNCTION_INFO_V1(jobs_update_artifact);
+PG_FUNCTION_INFO_V1(jobs_update_properties);
+PG_FUNCTION_INFO_V1(jobs_update_description);
+PG_FUNCTION_INFO_V1(jobs_update_display_name);
+PG_FUNCTION_INFO_V1(jobs_update_external_identifier);
+PG_FUNCTION_INFO_V1(jobs_update_version_name);
 PG_FUNCTION_INFO_V1(jobs_read_bytes);
 PG_FUNCTION_INFO_V1(jobs_read_text);
 PG_FUNCTION_INFO_V1(jobs_read_json);
+PG_FUNCTION_INFO_V1(jobs_copy_to);
 
-#define CHUNK (1024 * 1024)
-
-/* In this order in add_model's and update_job's arguments, after name. */
-typedef struct Properties
+/* What has a file. */
+typedef struct Resource
 {
-	text	   *name;
-	text	   *mime;
-	text	   *description;
-	text	   *display_name;
-	text	   *version_name;
-	text	   *external_identifier;
-} Properties;
+	const char *kind;
+	const char *type;
+	const char *argument;		/* that names one */
+	JobsStatement lock;
+} Resource;
+
+/* What there is to read of a resource. */
+typedef struct Content
+{
+	int64		size;
+	bytea	   *parameters;		/* of a job without another revision, else NULL */
+	JobsRevision revision;
+} Content;
+
+/* Properties that can be changed, in the order of update_properties. */
+enum
+{
+	DESCRIPTION, DISPLAY_NAME, EXTERNAL_IDENTIFIER, VERSION_NAME, PROPERTIES
+};
+
+static const char *const property_names[PROPERTIES] = {
+	"description", "display_name", "external_identifier", "version_name"
+};
+
+static Resource job_resource = {
+	.kind = "job",
+	.type = "Job",
+	.argument = "job_id",
+	.lock = {
+		.sql = "SELECT 1 FROM jobs_store.job WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE",
+		.types = "iu",
+		.expected = SPI_OK_SELECT
+	}
+};
+
+static Resource model_resource = {
+	.kind = "model",
+	.type = "Model",
+	.argument = "model_id",
+	.lock = {
+		.sql = "SELECT 1 FROM jobs_store.model WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE",
+		.types = "iu",
+		.expected = SPI_OK_SELECT
+	}
+};
+
+static Resource artifact_resource = {
+	.kind = "artifact",
+	.type = "Artifact",
+	.argument = "artifact_id",
+	.lock = {
+		.sql = "SELECT 1 FROM jobs_store.artifact WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE",
+		.types = "iu",
+		.expected = SPI_OK_SELECT
+	}
+};
+
+static Resource *const resources[] = {&job_resource, &model_resource, &artifact_resource};
 
 static JobsStatement add_model = {
 	.sql = "INSERT INTO jobs_store.model (tenant, id, created, created_by_id) VALUES ($1, $2, $3, $4)",
@@ -61,17 +129,38 @@ static JobsStatement add_chunk = {
 	.expected = SPI_OK_INSERT
 };
 
-/* Two new revisions of one file come one after the other. */
-static JobsStatement lock_job = {
-	.sql = "SELECT 1 FROM jobs_store.job WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE",
+static JobsStatement latest_revision = {
+	.sql = "SELECT id, size, sha, revision FROM jobs_store.file_revision WHERE tenant = $1 AND resource_id = $2"
+	" ORDER BY revision DESC LIMIT 1",
 	.types = "iu",
 	.expected = SPI_OK_SELECT
 };
 
-static JobsStatement latest_revision = {
-	.sql = "SELECT id, size FROM jobs_store.file_revision WHERE tenant = $1 AND resource_id = $2"
-	" ORDER BY revision DESC LIMIT 1",
-	.types = "iu",
+/* NULL keeps a property, the empty string clears it. */
+#define SET_PROPERTIES \
+	" SET updated = $4, description = nullif(coalesce($5, description), '')," \
+	" display_name = nullif(coalesce($6, display_name), '')," \
+	" external_identifier = nullif(coalesce($7, external_identifier), '')," \
+	" version_name = nullif(coalesce($8, version_name), '')"
+
+static JobsStatement set_properties = {
+	.sql = "UPDATE jobs_store.file_revision" SET_PROPERTIES
+	" WHERE tenant = $1 AND resource_id = $2 AND revision = $3",
+	.types = "iuiztttt",
+	.expected = SPI_OK_UPDATE
+};
+
+/* Revision 1 of a job is a part of the job. */
+static JobsStatement set_job_properties = {
+	.sql = "UPDATE jobs_store.job" SET_PROPERTIES " WHERE tenant = $1 AND id = $2 AND $3 = 1",
+	.types = "iuiztttt",
+	.expected = SPI_OK_UPDATE
+};
+
+static JobsStatement fetch_revision = {
+	.sql = "SELECT file_revision FROM jobs_store.full_revision"
+	" WHERE tenant = $1 AND resource_id = $2 AND revision = $3",
+	.types = "iui",
 	.expected = SPI_OK_SELECT
 };
 
@@ -88,36 +177,62 @@ static JobsStatement read_chunk = {
 	.expected = SPI_OK_SELECT
 };
 
-/* The salt of a file is its id in hexadecimal digits; see view jobs_store.revision. */
-static void
-file_salt(const pg_uuid_t *resource_id, char salt[2 * UUID_LEN + 1])
+pg_cryptohash_ctx *
+jobs_digest_begin(void)
 {
-	pg_uuid_t	file = *resource_id;
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA384);
 
-	file.data[UUID_LEN - 1] = (file.data[UUID_LEN - 1] & 0xF0) | 1;
-	for (int i = 0; i < UUID_LEN; i++)
-		sprintf(salt + 2 * i, "%02x", file.data[i]);
+	if (context == NULL || pg_cryptohash_init(context) < 0)
+		elog(ERROR, "could not compute SHA-384");
+	return context;
 }
 
-/* Hexadecimal SHA-384 of the content followed by the salt. */
+void
+jobs_digest_add(pg_cryptohash_ctx *context, const void *bytes, size_t length)
+{
+	if (pg_cryptohash_update(context, bytes, length) < 0)
+		elog(ERROR, "could not compute SHA-384");
+}
+
+JobsDigest
+jobs_digest_end(pg_cryptohash_ctx *context)
+{
+	JobsDigest	digest;
+
+	if (pg_cryptohash_final(context, digest.bytes, sizeof(digest.bytes)) < 0)
+		elog(ERROR, "could not compute SHA-384");
+	pg_cryptohash_free(context);
+	return digest;
+}
+
+/*
+ * The sha of the token for content that was added: hexadecimal SHA-384 of it
+ * and the salt, which is the id of the file in hexadecimal digits; see view
+ * jobs_store.revision.
+ */
+char *
+jobs_token_sha(pg_cryptohash_ctx *context, const pg_uuid_t *resource_id)
+{
+	pg_uuid_t	file = *resource_id;
+	char		salt[JOBS_SALT_LENGTH];
+	JobsDigest	digest;
+	char	   *hex = palloc(sizeof(digest) * 2 + 1);
+
+	file.data[UUID_LEN - 1] = (file.data[UUID_LEN - 1] & 0xF0) | 1;
+	hex_encode((const char *) file.data, UUID_LEN, salt);
+	jobs_digest_add(context, salt, sizeof(salt));
+	digest = jobs_digest_end(context);
+	hex[hex_encode((const char *) digest.bytes, sizeof(digest), hex)] = '\0';
+	return hex;
+}
+
 static text *
 content_sha(const pg_uuid_t *resource_id, const bytea *content)
 {
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA384);
-	uint8		digest[PG_SHA384_DIGEST_LENGTH];
-	char		hex[PG_SHA384_DIGEST_LENGTH * 2 + 1];
-	char		salt[2 * UUID_LEN + 1];
+	pg_cryptohash_ctx *context = jobs_digest_begin();
 
-	file_salt(resource_id, salt);
-	if (context == NULL || pg_cryptohash_init(context) < 0 ||
-		pg_cryptohash_update(context, (const uint8 *) VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content)) < 0 ||
-		pg_cryptohash_update(context, (const uint8 *) salt, strlen(salt)) < 0 ||
-		pg_cryptohash_final(context, digest, sizeof(digest)) < 0)
-		elog(ERROR, "could not compute SHA-384");
-	pg_cryptohash_free(context);
-	for (int i = 0; i < PG_SHA384_DIGEST_LENGTH; i++)
-		sprintf(hex + 2 * i, "%02x", digest[i]);
-	return cstring_to_text(hex);
+	jobs_digest_add(context, VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content));
+	return cstring_to_text(jobs_token_sha(context, resource_id));
 }
 
 static void
@@ -126,9 +241,9 @@ write_content(JobsCall *call, const pg_uuid_t *revision_id, const bytea *content
 	int64		size = VARSIZE_ANY_EXHDR(content);
 	int32		chunk = 0;
 
-	for (int64 offset = 0; offset < size; offset += CHUNK, chunk++)
+	for (int64 offset = 0; offset < size; offset += JOBS_CHUNK, chunk++)
 	{
-		int			length = Min(CHUNK, size - offset);
+		int			length = Min(JOBS_CHUNK, size - offset);
 		bytea	   *piece = palloc(VARHDRSZ + length);
 
 		CHECK_FOR_INTERRUPTS();
@@ -139,10 +254,13 @@ write_content(JobsCall *call, const pg_uuid_t *revision_id, const bytea *content
 	}
 }
 
-/* A new revision of a resource's file; what is NULL is as in the one before. */
-static void
-write_revision(JobsCall *call, const pg_uuid_t *resource_id, const char *resource_type,
-			   const bytea *content, const Properties *p)
+/*
+ * A new revision of a resource's file; what is NULL is as in the one before.
+ * Answers its id.
+ */
+pg_uuid_t
+jobs_write_revision(JobsCall *call, const pg_uuid_t *resource_id, const char *resource_type,
+					const bytea *content, const JobsProperties *p)
 {
 	pg_uuid_t	id = jobs_uuid_new();
 
@@ -153,23 +271,24 @@ write_revision(JobsCall *call, const pg_uuid_t *resource_id, const char *resourc
 			 A_PTR(p->description), A_PTR(p->display_name), A_PTR(p->version_name),
 			 A_PTR(p->external_identifier));
 	write_content(call, &id, content);
+	return id;
 }
 
-/* mime and the properties after it stand from argno on in both functions. */
-static void
-read_properties(FunctionCallInfo fcinfo, int argno, Properties *p)
+/* mime is one argument, description and the three after it are four more. */
+void
+jobs_read_properties(FunctionCallInfo fcinfo, int mime, int description, JobsProperties *p)
 {
-	p->mime = jobs_arg_text(fcinfo, argno, "mime", JOBS_MAX_SHORT_TEXT);
-	p->description = jobs_arg_text(fcinfo, argno + 1, "description", JOBS_MAX_SHORT_TEXT);
-	p->display_name = jobs_arg_text(fcinfo, argno + 2, "display_name", JOBS_MAX_SHORT_TEXT);
-	p->version_name = jobs_arg_text(fcinfo, argno + 3, "version_name", JOBS_MAX_SHORT_TEXT);
-	p->external_identifier = jobs_arg_text(fcinfo, argno + 4, "external_identifier", JOBS_MAX_SHORT_TEXT);
+	p->mime = jobs_arg_text(fcinfo, mime, "mime", JOBS_MAX_SHORT_TEXT);
+	p->description = jobs_arg_text(fcinfo, description, "description", JOBS_MAX_SHORT_TEXT);
+	p->display_name = jobs_arg_text(fcinfo, description + 1, "display_name", JOBS_MAX_SHORT_TEXT);
+	p->version_name = jobs_arg_text(fcinfo, description + 2, "version_name", JOBS_MAX_SHORT_TEXT);
+	p->external_identifier = jobs_arg_text(fcinfo, description + 3, "external_identifier", JOBS_MAX_SHORT_TEXT);
 }
 
 Datum
 jobs_add_model(PG_FUNCTION_ARGS)
 {
-	Properties	p;
+	JobsProperties p;
 	JobsCall	call;
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
 	bytea	   *content;
@@ -177,39 +296,169 @@ jobs_add_model(PG_FUNCTION_ARGS)
 	p.name = jobs_arg_name(fcinfo, 0, "name");
 	jobs_arg_require(fcinfo, 1, "content");
 	content = PG_GETARG_BYTEA_PP(1);
-	read_properties(fcinfo, 2, &p);
+	jobs_read_properties(fcinfo, 2, 3, &p);
 	*id = jobs_uuid_new();
 	jobs_enter(fcinfo, &call);
 	jobs_run(&add_model, A_INT4(call.caller.tenant), A_PTR(id), A_TIME(GetCurrentTimestamp()),
 			 A_PTR(&call.caller.user_id));
-	write_revision(&call, id, "Model", content, &p);
+	jobs_write_revision(&call, id, model_resource.type, content, &p);
 	jobs_leave(&call);
 	PG_RETURN_UUID_P(id);
+}
+
+/*
+ * What update_job, update_model and update_artifact have in common; needs
+ * jobs_leave. Answers the id of the new revision.
+ */
+static pg_uuid_t
+update_file(FunctionCallInfo fcinfo, JobsCall *call, Resource *resource)
+{
+	JobsProperties p;
+	pg_uuid_t  *id;
+	bytea	   *content;
+
+	jobs_arg_require(fcinfo, 0, resource->argument);
+	jobs_arg_require(fcinfo, 1, "content");
+	id = PG_GETARG_UUID_P(0);
+	content = PG_GETARG_BYTEA_PP(1);
+	p.name = PG_ARGISNULL(2) ? NULL : jobs_arg_name(fcinfo, 2, "name");
+	jobs_read_properties(fcinfo, 3, 4, &p);
+	jobs_enter(fcinfo, call);
+	if (strcmp(jobs_access_require(call, id, JOBS_EDITOR, "add a revision to"), resource->kind) != 0)
+		jobs_error_not_found(resource->kind, id);
+	jobs_run(&resource->lock, A_INT4(call->caller.tenant), A_PTR(id));
+	return jobs_write_revision(call, id, resource->type, content, &p);
 }
 
 Datum
 jobs_update_job(PG_FUNCTION_ARGS)
 {
-	Properties	p;
 	JobsCall	call;
-	pg_uuid_t  *job_id;
-	bytea	   *content;
 	Datum		job;
 
-	jobs_arg_require(fcinfo, 0, "job_id");
-	jobs_arg_require(fcinfo, 1, "content");
-	job_id = PG_GETARG_UUID_P(0);
-	content = PG_GETARG_BYTEA_PP(1);
-	p.name = PG_ARGISNULL(2) ? NULL : jobs_arg_name(fcinfo, 2, "name");
-	read_properties(fcinfo, 3, &p);
-	jobs_enter(fcinfo, &call);
-	if (strcmp(jobs_access_require(&call, job_id, JOBS_EDITOR, "add a revision to"), "job") != 0)
-		jobs_error_not_found("job", job_id);
-	jobs_run(&lock_job, A_INT4(call.caller.tenant), A_PTR(job_id));
-	write_revision(&call, job_id, "Job", content, &p);
-	job = jobs_fetch_job(&call, job_id);
+	update_file(fcinfo, &call, &job_resource);
+	job = jobs_fetch_job(&call, PG_GETARG_UUID_P(0));
 	jobs_leave(&call);
 	return job;
+}
+
+static Datum
+update_and_answer_id(FunctionCallInfo fcinfo, Resource *resource)
+{
+	pg_uuid_t  *revision_id = palloc(sizeof(pg_uuid_t));
+	JobsCall	call;
+
+	*revision_id = update_file(fcinfo, &call, resource);
+	jobs_leave(&call);
+	PG_RETURN_UUID_P(revision_id);
+}
+
+Datum
+jobs_update_model(PG_FUNCTION_ARGS)
+{
+	return update_and_answer_id(fcinfo, &model_resource);
+}
+
+Datum
+jobs_update_artifact(PG_FUNCTION_ARGS)
+{
+	return update_and_answer_id(fcinfo, &artifact_resource);
+}
+
+/* Of the revision that is the latest now and, by the lock, until commit. */
+static int32
+lock_latest(JobsCall *call, const pg_uuid_t *id, const char *kind)
+{
+	JobsResult	latest;
+
+	for (int i = 0; i < countof(resources); i++)
+		if (strcmp(resources[i]->kind, kind) == 0)
+			jobs_run(&resources[i]->lock, A_INT4(call->caller.tenant), A_PTR(id));
+	latest = jobs_run(&latest_revision, A_INT4(call->caller.tenant), A_PTR(id));
+	return latest.count == 0 ? 1 : DatumGetInt32(jobs_column(&latest, 0, 4, NULL));
+}
+
+/* Nothing is written when all are NULL. Answers the revision. */
+static Datum
+change_properties(FunctionCallInfo fcinfo, text *const values[PROPERTIES])
+{
+	JobsCall	call;
+	pg_uuid_t  *id;
+	const char *kind;
+	int32		revision;
+	bool		given = false;
+	JobsResult	result;
+	Datum		answer;
+
+	jobs_arg_require(fcinfo, 0, "job_id");
+	id = PG_GETARG_UUID_P(0);
+	for (int i = 0; i < PROPERTIES; i++)
+	{
+		jobs_check_text(values[i], property_names[i], JOBS_MAX_SHORT_TEXT);
+		given = given || values[i] != NULL;
+	}
+	jobs_enter(fcinfo, &call);
+	kind = jobs_access_require(&call, id, JOBS_EDITOR, "change properties of");
+	revision = lock_latest(&call, id, kind);
+	if (given)
+	{
+		bool		of_job = revision == 1 && strcmp(kind, job_resource.kind) == 0;
+
+		jobs_run(of_job ? &set_job_properties : &set_properties, A_INT4(call.caller.tenant), A_PTR(id),
+				 A_INT4(revision), A_TIME(GetCurrentTimestamp()),
+				 A_PTR(values[DESCRIPTION]), A_PTR(values[DISPLAY_NAME]),
+				 A_PTR(values[EXTERNAL_IDENTIFIER]), A_PTR(values[VERSION_NAME]));
+	}
+	result = jobs_run(&fetch_revision, A_INT4(call.caller.tenant), A_PTR(id), A_INT4(revision));
+	answer = jobs_column_copy(&call, &result, 0, 1);
+	jobs_leave(&call);
+	return answer;
+}
+
+Datum
+jobs_update_properties(PG_FUNCTION_ARGS)
+{
+	text	   *values[PROPERTIES];
+
+	for (int i = 0; i < PROPERTIES; i++)
+		values[i] = PG_ARGISNULL(i + 1) ? NULL : PG_GETARG_TEXT_PP(i + 1);
+	return change_properties(fcinfo, values);
+}
+
+/* The forms for one property, where leaving it out makes no sense. */
+static Datum
+change_property(FunctionCallInfo fcinfo, int property)
+{
+	text	   *values[PROPERTIES] = {NULL};
+
+	jobs_arg_require(fcinfo, 0, "job_id");
+	jobs_arg_require(fcinfo, 1, property_names[property]);
+	values[property] = PG_GETARG_TEXT_PP(1);
+	return change_properties(fcinfo, values);
+}
+
+Datum
+jobs_update_description(PG_FUNCTION_ARGS)
+{
+	return change_property(fcinfo, DESCRIPTION);
+}
+
+Datum
+jobs_update_display_name(PG_FUNCTION_ARGS)
+{
+	return change_property(fcinfo, DISPLAY_NAME);
+}
+
+Datum
+jobs_update_external_identifier(PG_FUNCTION_ARGS)
+{
+	return change_property(fcinfo, EXTERNAL_IDENTIFIER);
+}
+
+Datum
+jobs_update_version_name(PG_FUNCTION_ARGS)
+{
+	return change_property(fcinfo, VERSION_NAME);
 }
 
 /* An empty result of size bytes, where results go. */
@@ -237,73 +486,101 @@ clip(int64 size, int64 offset, int64 length)
 	return length < 0 ? size - offset : Min(length, size - offset);
 }
 
-static bytea *
-read_chunks(JobsCall *call, const pg_uuid_t *revision_id, int64 offset, int64 length)
+/*
+ * Reads [offset, offset + length) of a revision from the table as far as one row
+ * of it goes, or up to what is cached. Answers how many bytes that were.
+ */
+static int64
+read_table(JobsCall *call, const JobsRevision *revision, bool caching, int64 offset, int64 length, char *into)
 {
-	bytea	   *bytes = make_bytes(call, length);
-	int64		done = 0;
+	int32		chunk = offset / JOBS_CHUNK;
+	int64		start = offset;
+	int64		end = Min(offset + length, (int64) (chunk + 1) * JOBS_CHUNK);
+	JobsResult	piece;
+	bytea	   *data;
 
-	while (done < length)
-	{
-		int32		chunk = (offset + done) / CHUNK;
-		int32		from = (offset + done) % CHUNK;
-		int32		count = Min(length - done, CHUNK - from);
-		JobsResult	piece;
-		bytea	   *data;
-
-		CHECK_FOR_INTERRUPTS();
-		piece = jobs_run(&read_chunk, A_INT4(call->caller.tenant), A_PTR(revision_id), A_INT4(chunk),
-						 A_INT4(from + 1), A_INT4(count));
-		data = piece.count == 0 ? NULL : DatumGetByteaPP(jobs_column(&piece, 0, 1, NULL));
-		if (data == NULL || (int32) VARSIZE_ANY_EXHDR(data) != count)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("content of revision %s is incomplete", jobs_uuid_text(revision_id))));
-		memcpy(VARDATA(bytes) + done, VARDATA_ANY(data), count);
-		SPI_freetuptable(piece.table);
-		done += count;
-	}
-	return bytes;
+	CHECK_FOR_INTERRUPTS();
+	length = end - offset;
+	if (caching)
+		jobs_cache_gap(revision, &start, &end);
+	piece = jobs_run(&read_chunk, A_INT4(call->caller.tenant), A_PTR(&revision->id), A_INT4(chunk),
+					 A_INT4(start % JOBS_CHUNK + 1), A_INT4(end - start));
+	data = piece.count == 0 ? NULL : DatumGetByteaPP(jobs_column(&piece, 0, 1, NULL));
+	if (data == NULL || (int64) VARSIZE_ANY_EXHDR(data) != end - start)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("content of revision %s is incomplete", jobs_uuid_text(&revision->id))));
+	if (caching)
+		jobs_cache_put(revision, start, VARDATA_ANY(data), end - start);
+	length = Min(length, end - offset);
+	memcpy(into, VARDATA_ANY(data) + (offset - start), length);
+	SPI_freetuptable(piece.table);
+	return length;
 }
 
-/* length -1: to the end */
-static bytea *
-read_resource(JobsCall *call, const pg_uuid_t *resource_id, int64 offset, int64 length)
+/* Checks access first, so what follows need not. */
+static void
+find_content(JobsCall *call, const pg_uuid_t *resource_id, Content *content)
 {
-	JobsResult	revision;
-	bytea	   *whole;
-	bytea	   *bytes;
+	JobsResult	found;
 
+	memset(content, 0, sizeof(*content));
 	jobs_access_require(call, resource_id, JOBS_VIEWER, "read");
-	revision = jobs_run(&latest_revision, A_INT4(call->caller.tenant), A_PTR(resource_id));
-	if (revision.count > 0)
+	found = jobs_run(&latest_revision, A_INT4(call->caller.tenant), A_PTR(resource_id));
+	if (found.count > 0)
 	{
-		int64		size = DatumGetInt64(jobs_column(&revision, 0, 2, NULL));
-
-		return read_chunks(call, DatumGetUUIDP(jobs_column(&revision, 0, 1, NULL)), offset,
-						   clip(size, offset, length));
+		content->size = DatumGetInt64(jobs_column(&found, 0, 2, NULL));
+		content->revision.id = *DatumGetUUIDP(jobs_column(&found, 0, 1, NULL));
+		content->revision.resource_id = *resource_id;
+		content->revision.size = content->size;
+		content->revision.sha = TextDatumGetCString(jobs_column(&found, 0, 3, NULL));
+		return;
 	}
-	revision = jobs_run(&job_parameters, A_INT4(call->caller.tenant), A_PTR(resource_id));
-	if (revision.count == 0)
+	found = jobs_run(&job_parameters, A_INT4(call->caller.tenant), A_PTR(resource_id));
+	if (found.count == 0)
 		jobs_error_not_found("content of", resource_id);
-	whole = DatumGetByteaPP(jobs_column(&revision, 0, 1, NULL));
-	length = clip(VARSIZE_ANY_EXHDR(whole), offset, length);
-	bytes = make_bytes(call, length);
-	if (length > 0)
-		memcpy(VARDATA(bytes), VARDATA_ANY(whole) + offset, length);
-	return bytes;
+	content->parameters = DatumGetByteaPP(jobs_column(&found, 0, 1, NULL));
+	content->size = VARSIZE_ANY_EXHDR(content->parameters);
 }
 
-/* All bytes of the resource that argument 0 names. */
+/* The range must be within the content. */
+static void
+read_content(JobsCall *call, const Content *content, bool caching, int64 offset, int64 length, char *into)
+{
+	if (content->parameters != NULL)
+	{
+		memcpy(into, VARDATA_ANY(content->parameters) + offset, length);
+		return;
+	}
+	caching = caching && jobs_cache_wants(&content->revision, length);
+	for (int64 done = 0; done < length;)
+	{
+		int64		got = 0;
+
+		if (caching)
+			got = jobs_cache_get(&content->revision, offset + done, length - done, into + done);
+		if (got == 0)
+			got = read_table(call, &content->revision, caching, offset + done, length - done, into + done);
+		done += got;
+	}
+	if (caching)
+		jobs_cache_verify(&content->revision);
+}
+
+/* Of the resource that argument 0 names; length -1: to the end. */
 static bytea *
-read_argument(FunctionCallInfo fcinfo)
+read_argument(FunctionCallInfo fcinfo, int64 offset, int64 length)
 {
 	JobsCall	call;
+	Content		content;
 	bytea	   *bytes;
 
 	jobs_arg_require(fcinfo, 0, "job_id");
 	jobs_enter(fcinfo, &call);
-	bytes = read_resource(&call, PG_GETARG_UUID_P(0), 0, -1);
+	find_content(&call, PG_GETARG_UUID_P(0), &content);
+	length = clip(content.size, offset, length);
+	bytes = make_bytes(&call, length);
+	read_content(&call, &content, true, length == 0 ? 0 : offset, length, VARDATA(bytes));
 	jobs_leave(&call);
 	return bytes;
 }
@@ -323,8 +600,6 @@ arg_not_negative(FunctionCallInfo fcinfo, int argno, const char *name)
 Datum
 jobs_read_bytes(PG_FUNCTION_ARGS)
 {
-	JobsCall	call;
-	bytea	   *bytes;
 	int64		offset;
 	int64		length;
 
@@ -332,10 +607,7 @@ jobs_read_bytes(PG_FUNCTION_ARGS)
 	jobs_arg_require(fcinfo, 1, "offset");
 	offset = arg_not_negative(fcinfo, 1, "offset");
 	length = PG_ARGISNULL(2) ? -1 : arg_not_negative(fcinfo, 2, "length");
-	jobs_enter(fcinfo, &call);
-	bytes = read_resource(&call, PG_GETARG_UUID_P(0), offset, length);
-	jobs_leave(&call);
-	PG_RETURN_BYTEA_P(bytes);
+	PG_RETURN_BYTEA_P(read_argument(fcinfo, offset, length));
 }
 
 /* Bytes in an encoding as a string of the server; 22021 when they are none. */
@@ -369,11 +641,121 @@ jobs_read_text(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown encoding: \"%s\"", text_to_cstring(name)),
 				 errhint("Give a name that PostgreSQL knows, for instance utf-8, latin1 or win1252.")));
-	PG_RETURN_TEXT_P(cstring_to_text(decode_text(read_argument(fcinfo), encoding)));
+	PG_RETURN_TEXT_P(cstring_to_text(decode_text(read_argument(fcinfo, 0, -1), encoding)));
 }
 
 Datum
 jobs_read_json(PG_FUNCTION_ARGS)
 {
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(decode_text(read_argument(fcinfo), PG_UTF8)));
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(decode_text(read_argument(fcinfo, 0, -1), PG_UTF8)));
+}
+
+/*
+ * The path that copy_to is to write: one that a file can have, and the caller
+ * may have the server write. 22004, 22023, 22001, 42501.
+ */
+static char *
+arg_dest(FunctionCallInfo fcinfo, int argno)
+{
+	char	   *dest;
+	struct stat there;
+
+	jobs_arg_require(fcinfo, argno, "dest");
+	dest = text_to_cstring(PG_GETARG_TEXT_PP(argno));
+	if (!is_absolute_path(dest))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("dest is not an absolute path: \"%s\"", dest)));
+	if (!has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("not allowed to write files of the server"),
+				 errhint("The role must have the privileges of pg_write_server_files.")));
+	if (strlen(dest) >= MAXPGPATH)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("dest is too long: %zu bytes", strlen(dest)),
+				 errhint("At most %d bytes are allowed.", MAXPGPATH - 1)));
+	canonicalize_path(dest);
+	if (lstat(dest, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISLNK(there.st_mode))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("dest is there and is not a file: \"%s\"", dest)));
+	return dest;
+}
+
+/* A new name in the folder of a file, so that a rename stays within it. */
+static char *
+temporary_path(const char *dest)
+{
+	char	   *folder = pstrdup(dest);
+	pg_uuid_t	id = jobs_uuid_new();
+
+	get_parent_directory(folder);
+	return psprintf("%s/jobs_%s.tmp", strcmp(folder, "/") == 0 ? "" : folder, jobs_uuid_text(&id));
+}
+
+/* Content, piece by piece, into a new file that everybody may read. */
+static void
+write_file(JobsCall *call, const Content *content, const char *path)
+{
+	char	   *buffer = palloc(JOBS_CHUNK);
+	int			fd = OpenTransientFile(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY);
+
+	if (fd < 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create file \"%s\": %m", path)));
+	for (int64 offset = 0; offset < content->size; offset += JOBS_CHUNK)
+	{
+		int			length = Min(JOBS_CHUNK, content->size - offset);
+		int			written;
+
+		CHECK_FOR_INTERRUPTS();
+		read_content(call, content, false, offset, length, buffer);
+		errno = 0;
+		pgstat_report_wait_start(WAIT_EVENT_COPY_FILE_WRITE);
+		written = write(fd, buffer, length);
+		pgstat_report_wait_end();
+		if (written != length)
+		{
+			if (errno == 0)
+				errno = ENOSPC;
+			ereport(ERROR, (errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path)));
+		}
+	}
+	if (fchmod(fd, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) != 0 || CloseTransientFile(fd) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not close file \"%s\": %m", path)));
+	pfree(buffer);
+}
+
+static void
+remove_file(int code, Datum path)
+{
+	(void) unlink((const char *) DatumGetPointer(path));
+}
+
+/*
+ * Also when the session is terminated nothing of the temporary file stays; only
+ * a crash of the server may leave one.
+ */
+Datum
+jobs_copy_to(PG_FUNCTION_ARGS)
+{
+	JobsCall	call;
+	Content		content;
+	char	   *dest;
+	char	   *path;
+
+	jobs_arg_require(fcinfo, 0, "job_id");
+	dest = arg_dest(fcinfo, 1);
+	jobs_enter(fcinfo, &call);
+	find_content(&call, PG_GETARG_UUID_P(0), &content);
+	path = temporary_path(dest);
+	PG_ENSURE_ERROR_CLEANUP(remove_file, PointerGetDatum(path));
+	{
+		write_file(&call, &content, path);
+		durable_rename(path, dest, ERROR);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(remove_file, PointerGetDatum(path));
+	jobs_leave(&call);
+	PG_RETURN_DATUM(PG_GETARG_DATUM(1));
 }

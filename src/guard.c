@@ -31,15 +31,11 @@ static JobsStatement find_previous = {
 	.expected = SPI_OK_SELECT
 };
 
+/* No row while there is no job at all. */
 static JobsStatement find_first = {
-	.sql = "SELECT first_status FROM jobs_store.job WHERE tenant = $1 AND id = $2",
+	.sql = "SELECT (SELECT first_status FROM jobs_store.job WHERE tenant = $1 AND id = $2)"
+	" WHERE EXISTS (SELECT FROM jobs_store.job)",
 	.types = "iu",
-	.expected = SPI_OK_SELECT
-};
-
-static JobsStatement any_job = {
-	.sql = "SELECT 1 FROM jobs_store.job LIMIT 1",
-	.types = "",
 	.expected = SPI_OK_SELECT
 };
 
@@ -68,25 +64,26 @@ static bool
 previous_status(const HistoryRow *row, JobsStatus *previous)
 {
 	JobsResult	found;
+	Datum		status;
+	bool		isnull;
 
 	if (row->ordinal > 1)
 		found = jobs_run(&find_previous, A_INT4(row->tenant), A_PTR(row->job_id),
 						 A_INT4(row->ordinal - 1));
 	else
 		found = jobs_run(&find_first, A_INT4(row->tenant), A_PTR(row->job_id));
-	if (found.count > 0)
-	{
-		*previous = DatumGetJobsStatus(jobs_column(&found, 0, 1, NULL));
-		return true;
-	}
-	if (row->ordinal > 1)
+	if (found.count == 0 && row->ordinal > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_JOBS_WRONG_STATE),
 				 errmsg("history of job %s has no entry %d", jobs_uuid_text(row->job_id), row->ordinal - 1),
 				 errhint("Use the functions of schema jobs; they keep history and queue together.")));
-	if (jobs_run(&any_job).count > 0)
+	if (found.count == 0)
+		return false;
+	status = jobs_column(&found, 0, 1, &isnull);
+	if (isnull)
 		jobs_error_not_found("job", row->job_id);
-	return false;
+	*previous = DatumGetJobsStatus(status);
+	return true;
 }
 
 static void
@@ -101,8 +98,8 @@ check_step(const HistoryRow *row)
 		return;
 	}
 
-	/* Progress within a state that an agent holds is an entry too. */
-	if (previous == row->name && jobs_status_in_flight(previous))
+	/* Progress within a state that an agent reports is an entry too. */
+	if (previous == row->name && jobs_status_in_flight(previous) && jobs_status_reportable(previous))
 		return;
 	if (!jobs_can_transition(previous, row->name))
 		jobs_error_transition(row->job_id, previous, row->name);
@@ -132,7 +129,7 @@ jobs_guard_history(PG_FUNCTION_ARGS)
 	/* What a subscriber applies was checked where it was written. */
 	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
-		if (!jobs_writing_history() && !IsLogicalWorker())
+		if (!jobs_writing_history(1) && !IsLogicalWorker())
 			refuse_change();
 		return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 							   trigger->tg_newtuple : trigger->tg_trigtuple);

@@ -11,6 +11,7 @@
 
 #include "utils/guc.h"
 
+int			jobs_cache_size_kb = 256 * 1024;
 int			jobs_sweep_interval = 1000;
 int			jobs_lost_grace = 10 * 1000;
 int			jobs_retry_base = 10 * 1000;
@@ -35,6 +36,10 @@ typedef struct IntSetting
  * superusers; the ones that limit only the caller are for everybody.
  */
 static const IntSetting int_settings[] = {
+	{"jobs.cache_size",
+		"Room for the large contents that a session has read, in temporary files.",
+		"0 switches the cache off. With temp_file_limit set, at most half of that.",
+	&jobs_cache_size_kb, 0, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB},
 	{"jobs.json_max_depth",
 		"Deepest nesting of a JSON document that from_json reads.",
 	NULL, &jobs_json_max_depth, 1, 1000, PGC_USERSET, 0},

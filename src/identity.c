@@ -17,7 +17,6 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(jobs_current_tenant_id);
 PG_FUNCTION_INFO_V1(jobs_current_user_id);
@@ -34,8 +33,7 @@ PG_FUNCTION_INFO_V1(jobs_set_agent_functions);
 static JobsStatement find_user = {
 	.sql = "SELECT tenant, id, administrator FROM jobs_store.user_account WHERE role_name = $1",
 	.types = "t",
-	.expected = SPI_OK_SELECT,
-	.read_only = true
+	.expected = SPI_OK_SELECT
 };
 
 static JobsStatement first_administrator = {
@@ -43,8 +41,7 @@ static JobsStatement first_administrator = {
 	" WHERE tenant = (SELECT min(t.tenant) FROM jobs_store.tenant t) AND administrator"
 	" ORDER BY id LIMIT 1",
 	.types = "",
-	.expected = SPI_OK_SELECT,
-	.read_only = true
+	.expected = SPI_OK_SELECT
 };
 
 static JobsStatement add_default_tenant = {
@@ -59,8 +56,7 @@ static JobsStatement add_default_tenant = {
 static JobsStatement find_agent = {
 	.sql = "SELECT created_by_id FROM jobs_store.agent WHERE tenant = $1 AND id = $2",
 	.types = "iu",
-	.expected = SPI_OK_SELECT,
-	.read_only = true
+	.expected = SPI_OK_SELECT
 };
 
 static JobsStatement tenant_id = {
@@ -72,8 +68,7 @@ static JobsStatement tenant_id = {
 static JobsStatement find_tenant = {
 	.sql = "SELECT tenant FROM jobs_store.tenant WHERE id = $1",
 	.types = "u",
-	.expected = SPI_OK_SELECT,
-	.read_only = true
+	.expected = SPI_OK_SELECT
 };
 
 static JobsStatement add_tenant = {
@@ -235,12 +230,7 @@ jobs_caller_lookup(JobsCall *call)
 	jobs_run(&add_default_tenant, A_TIME(GetCurrentTimestamp()),
 			 A_PTR(cstring_to_text(GetUserNameFromId(call->owner, false))));
 
-	/* Look again with a snapshot that sees the rows, whoever made them. */
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	found = find_caller(call);
-	PopActiveSnapshot();
-	return found;
+	return find_caller(call);
 }
 
 /* The same for calls that need a user. */

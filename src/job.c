@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 
 PG_FUNCTION_INFO_V1(jobs_add_job);
 PG_FUNCTION_INFO_V1(jobs_add_jobs);
@@ -99,6 +100,8 @@ typedef struct JobsNewJob
 	int32		lane;
 	bool		existing;
 } JobsNewJob;
+
+#define NO_ELEMENT (-1)
 
 /* What is known from one job is remembered for the next of the batch. */
 typedef struct ResolveMemo
@@ -616,8 +619,9 @@ insert_links(JobsCall *call, JobsNewJob *job)
 	}
 }
 
+/* *element is the job that is being worked at, or NO_ELEMENT. */
 static void
-insert_batch(JobsCall *call, JobsNewJob *batch, int count)
+insert_batch(JobsCall *call, JobsNewJob *batch, int count, int *element)
 {
 	JobsNewJob **jobs = palloc(sizeof(JobsNewJob *) * count);
 	JobsArg		ids,
@@ -650,22 +654,27 @@ insert_batch(JobsCall *call, JobsNewJob *batch, int count)
 			 column_array(jobs, used, ARG_RUN_AFTER, TIMESTAMPTZOID),
 			 dependent,
 			 column_array(jobs, used, ARG_MAX_ATTEMPTS, INT4OID));
+	jobs_void_guesses();
 	for (int i = 0; i < used; i++)
+	{
+		*element = jobs[i] - batch;
 		insert_links(call, jobs[i]);
+	}
 }
 
 /* Names the element of a batch in every error that is about it. */
 static void
 batch_context(void *arg)
 {
-	errcontext("element %d of jobs", *(int *) arg);
+	if (*(int *) arg != NO_ELEMENT)
+		errcontext("element %d of jobs", *(int *) arg);
 }
 
 static void
 add_batch(JobsCall *call, JobsNewJob *batch, int count, bool numbered)
 {
 	ResolveMemo memo = {0};
-	int			element = 0;
+	int			element;
 	ErrorContextCallback context = {error_context_stack, batch_context, &element};
 
 	if (numbered)
@@ -681,10 +690,10 @@ add_batch(JobsCall *call, JobsNewJob *batch, int count, bool numbered)
 		check_references(call, job, &memo);
 		resolve_lane(call, job, &memo);
 	}
-	if (numbered)
-		error_context_stack = context.previous;
+	element = NO_ELEMENT;
 	resolve_keys(call, batch, count);
-	insert_batch(call, batch, count);
+	insert_batch(call, batch, count, &element);
+	error_context_stack = context.previous;
 }
 
 /* The job with all its parts, as a Datum that outlives jobs_leave. */
@@ -742,6 +751,71 @@ check_job_array(Jsonb *jobs)
 				 errhint("At most %d are allowed in one call.", JOBS_MAX_BATCH)));
 }
 
+static JobsStatement one_element = {
+	.sql = "SELECT jsonb_build_array($1 -> $2)",
+	.types = "ji",
+	.expected = SPI_OK_SELECT
+};
+
+/*
+ * Tries to read an array of jobs; NULL when all fits, else what is wrong. The
+ * casts are those of the server, which raises what it finds, so this happens in
+ * a subtransaction; it only reads.
+ */
+static ErrorData *
+try_expand(Jsonb *jobs, ArrayType *names, JobsResult *rows)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		*rows = jobs_run(&expand_jobs, A_PTR(jobs), A_PTR(names));
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+/* All jobs of the array, or an error that names the first element that does not fit. */
+static JobsResult
+expand(Jsonb *jobs)
+{
+	ArrayType  *names = argument_names();
+	JobsResult	rows = {0};
+	ErrorData  *error = try_expand(jobs, names, &rows);
+
+	if (error == NULL)
+		return rows;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+		ReThrowError(error);
+	for (uint32 i = 0; i < JB_ROOT_COUNT(jobs); i++)
+	{
+		JobsResult	single = jobs_run(&one_element, A_PTR(jobs), A_INT4(i));
+
+		CHECK_FOR_INTERRUPTS();
+		error = try_expand(DatumGetJsonbP(jobs_column(&single, 0, 1, NULL)), names, &rows);
+		if (error != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("element %u of jobs does not fit: %s", i, error->message),
+					 errhint("The keys and types are those of the arguments of jobs.add_job.")));
+	}
+	elog(ERROR, "jobs fit one by one but not together");
+}
+
 /* Rows of expand_jobs as new jobs, with the defaults of add_job. */
 static JobsNewJob *
 read_batch(const JobsResult *rows)
@@ -787,7 +861,7 @@ jobs_add_jobs(PG_FUNCTION_ARGS)
 	check_job_array(jobs);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	jobs_enter(fcinfo, &call);
-	rows = jobs_run(&expand_jobs, A_PTR(jobs), A_PTR(argument_names()));
+	rows = expand(jobs);
 	batch = read_batch(&rows);
 	add_batch(&call, batch, rows.count, true);
 	for (uint64 i = 0; i < rows.count; i++)

@@ -85,7 +85,6 @@ typedef struct JobsStatement
 	const char *sql;
 	const char *types;
 	int			expected;		/* SPI_OK_... */
-	bool		read_only;
 	bool		writes_history; /* passes the guard of the history */
 	SPIPlanPtr	plan;			/* NULL until first use */
 	int			generation;		/* of the plan made under our settings; 0: none */
@@ -116,6 +115,7 @@ typedef struct JobsReport
 } JobsReport;
 
 /* guc.c */
+extern int	jobs_cache_size_kb;
 extern int	jobs_sweep_interval;
 extern int	jobs_lost_grace;
 extern int	jobs_retry_base;
@@ -131,10 +131,10 @@ extern pg_uuid_t jobs_uuid_new(void);
 #define ERRCODE_JOBS_NOT_FOUND		MAKE_SQLSTATE('J', 'B', '4', '0', '4')
 #define ERRCODE_JOBS_WRONG_STATE	MAKE_SQLSTATE('J', 'B', '4', '0', '9')
 #define ERRCODE_JOBS_LEASE_LOST		MAKE_SQLSTATE('J', 'B', '4', '1', '0')
-extern void jobs_error_not_found(const char *kind, const pg_uuid_t *id) pg_attribute_noreturn();
-extern void jobs_error_not_allowed(const char *action, const char *kind, const pg_uuid_t *id) pg_attribute_noreturn();
-extern void jobs_error_lease_lost(const pg_uuid_t *job_id, const pg_uuid_t *agent_id) pg_attribute_noreturn();
-extern void jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to) pg_attribute_noreturn();
+pg_noreturn extern void jobs_error_not_found(const char *kind, const pg_uuid_t *id);
+pg_noreturn extern void jobs_error_not_allowed(const char *action, const char *kind, const pg_uuid_t *id);
+pg_noreturn extern void jobs_error_lease_lost(const pg_uuid_t *job_id, const pg_uuid_t *agent_id);
+pg_noreturn extern void jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to);
 extern char *jobs_uuid_text(const pg_uuid_t *id);
 
 /* args.c */
@@ -170,7 +170,7 @@ extern JobsResult jobs_run_text(const char *sql, const char *letters, const Jobs
 extern Datum jobs_column(const JobsResult *result, uint64 row, int column, bool *isnull);
 extern Datum jobs_column_copy(JobsCall *call, const JobsResult *result, uint64 row, int column);
 extern void jobs_store_rows(ReturnSetInfo *rsinfo, const JobsResult *result);
-extern bool jobs_writing_history(void);
+extern bool jobs_writing_history(int triggers_up);
 
 static inline JobsArg
 jobs_datum(Datum value, bool isnull)
@@ -203,6 +203,8 @@ typedef struct JobsStamp
 } JobsStamp;
 extern void jobs_session_init(void);
 extern uint64 jobs_storage_epoch(void);
+extern uint64 jobs_guess_epoch(void);
+extern void jobs_void_guesses(void);
 extern void jobs_forget_answers(void);
 extern bool jobs_may_remember(void);
 extern JobsStamp jobs_stamp(TimestampTz now);
@@ -232,11 +234,13 @@ extern JobsResult jobs_report(JobsCall *call, const JobsReport *report);
 
 extern Datum jobs_no_op(JobsCall *call, const char *status, const char *message);
 
+extern void jobs_wake_dependents(JobsCall *call, ArrayType *jobs, TimestampTz now);
+
 /* backoff.c */
 extern int64 jobs_backoff(int32 attempt, int64 base, int64 cap, double fraction);
 
 /* sweep.c */
-extern void jobs_sweep_if_due(JobsCall *call);
+extern bool jobs_sweep_if_due(JobsCall *call);
 extern void jobs_sweep_now(JobsCall *call);
 
 /* codec.c */

@@ -21,16 +21,19 @@
  *
  * 2. Such a transaction had its xid when it drew the seq of its row, and the row's
  *	  seq is below the mark, which was drawn before the read; so its xid is below
- *	  the next xid as it is after the read. "safe" is the value below which no such
- *	  row can appear any more: it catches up with an earlier mark once every xid
- *	  below the next xid of then has ended, which the xmin of a later snapshot tells.
- *	  (That xmin is about running transactions with an xid; a session that only
- *	  holds an old snapshot does not hold it back.)
+ *	  the next xid as it is after the read. "pending" is a mark together with that
+ *	  next xid. (Whether all xids below it have ended tells the xmin of a new
+ *	  snapshot. That is about running transactions with an xid; a session that
+ *	  only holds an old snapshot does not hold it back.)
  *
- * 3. What is between safe and mark is swept, by a read from safe instead of mark:
- *	  whenever the read from the mark finds nothing, and otherwise from time to time.
- *	  The wait grows with what a sweep costs, so that sweeps stay a few percent of
- *	  the time. A row found there moves the mark back to it.
+ * 3. "safe" is a value below which there is no row and none can appear. What is
+ *	  between safe and mark is swept, by a read from safe instead of mark: when the
+ *	  read from the mark finds nothing, and otherwise from time to time. A wait
+ *	  between sweeps that grows with what one costs keeps them to a few percent of
+ *	  the time. A row found by a sweep moves the mark back to it. Safe catches up
+ *	  with the pending mark, or with the row found, by a sweep that begins after
+ *	  all transactions of the pending mark have ended: not before, for what they
+ *	  commit may still appear, and not without a sweep, for it has appeared unseen.
  *
  * A job that becomes ready again (retry, release, restore) draws a new seq, so it is
  * like a new one. A row whose claim rolled back was never passed by the mark.
@@ -38,7 +41,8 @@
  * Lanes are read only when that tells something: when the session has not seen them
  * for a while (cold: nothing was there), or has taken so much that the mark lags.
  * In between, the head of a lane is guessed to be just after what was taken last;
- * the claim itself finds the row.
+ * the claim itself finds the row. Such guesses are void when this session makes jobs
+ * ready or rolls something back.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,13 +51,15 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "lane.h"
+
+PG_FUNCTION_INFO_V1(jobs_lane_marks);
 
 /* How long an empty lane is left alone; a new job in it waits at most so long. */
 #define COLD_US			(25 * 1000)
@@ -63,9 +69,13 @@
 #define MIN_TAKES		4
 #define LONG_WAY		64
 
-/* Sweeps wait this many times as long as the last one took, at least SWEEP_US. */
+/*
+ * Sweeps of a lane that has work wait this many times as long as the last one
+ * took, at least SWEEP_US; those of an empty one only if it took CHEAP_US.
+ */
 #define SWEEP_COST		30
 #define SWEEP_US		(50 * 1000)
+#define CHEAP_US		1000
 
 /* A session that has seen more agents or lanes than this starts over. */
 #define MAX_REMEMBERED	20000
@@ -83,9 +93,11 @@ struct JobsLaneState
 	int64		safe;			/* nothing can appear below */
 	int64		pending;		/* safe catches up with this; 0: none */
 	FullTransactionId pending_xid;	/* when all before this have ended */
-	int64		head;			/* oldest job is at or after this; 0: not known */
+	int64		head;			/* oldest job is about here; 0: not known */
+	uint64		guess_epoch;		/* head and cold_until hold while it is this */
 	TimestampTz cold_until;		/* found empty; look again then */
 	TimestampTz sweep_at;		/* read from safe not before then */
+	TimestampTz empty_sweep_at; /* the same when nothing is found from mark */
 	int			takes;			/* since the mark was moved */
 };
 
@@ -204,15 +216,22 @@ oldest_running(void)
 	return FullTransactionIdFromEpochAndXid(epoch, xmin);
 }
 
-/* Rule 2. */
-static void
-catch_up(JobsLaneState *state, FullTransactionId oldest)
+/* Rule 2: whether a read that begins now sees all that can appear below pending. */
+static bool
+pending_is_settled(const JobsLaneState *state, FullTransactionId oldest)
 {
-	if (state->pending != 0 && FullTransactionIdFollowsOrEquals(oldest, state->pending_xid))
-	{
-		state->safe = Max(state->safe, state->pending);
+	return state->pending != 0 && FullTransactionIdFollowsOrEquals(oldest, state->pending_xid);
+}
+
+/* Rule 3, after a sweep that found head, or nothing (0), and was settled. */
+static void
+move_safe(JobsLaneState *state, int64 head)
+{
+	int64		swept = head != 0 ? Min(head, state->pending) : state->pending;
+
+	state->safe = Max(state->safe, swept);
+	if (state->safe >= state->pending)
 		state->pending = 0;
-	}
 }
 
 /* Rule 1; next is the next xid after the read. */
@@ -259,7 +278,10 @@ run_read(JobsCall *call, JobsLane **lanes, int count, const bool *from_safe)
 static void
 plan_sweep(JobsLaneState *state, TimestampTz started, TimestampTz ended)
 {
-	state->sweep_at = ended + Max(SWEEP_US, (ended - started) * SWEEP_COST);
+	TimestampTz wait = (ended - started) * SWEEP_COST;
+
+	state->sweep_at = ended + Max(SWEEP_US, wait);
+	state->empty_sweep_at = ended - started < CHEAP_US ? 0 : ended + wait;
 }
 
 /*
@@ -274,6 +296,7 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 	FullTransactionId oldest = oldest_running();
 	FullTransactionId next;
 	bool	   *from_safe = palloc(sizeof(bool) * count);
+	bool	   *settled = palloc(sizeof(bool) * count);
 	TimestampTz started = GetCurrentTimestamp();
 	TimestampTz ended;
 	int64	   *heads;
@@ -283,7 +306,7 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 	{
 		JobsLaneState *state = lanes[i]->state;
 
-		catch_up(state, oldest);
+		settled[i] = pending_is_settled(state, oldest);
 		from_safe[i] = state->safe < state->mark && (sweep || started >= state->sweep_at);
 	}
 	heads = run_read(call, lanes, count, from_safe);
@@ -295,14 +318,17 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 
 		if (from_safe[i])
 			plan_sweep(state, started, ended);
+		if (from_safe[i] && settled[i] && may_move)
+			move_safe(state, heads[i]);
 		if (heads[i] != 0 && heads[i] < state->mark)
 			state->mark = heads[i];
 		if (may_move)
 			move_mark(state, heads[i] != 0 ? heads[i] : state->head, next);
 		state->cold_until = heads[i] != 0 ? 0 : ended + COLD_US;
+		state->guess_epoch = jobs_guess_epoch();
 		if (heads[i] != 0)
 			state->head = heads[i];
-		else if (!from_safe[i] && state->safe < state->mark && ended >= state->sweep_at)
+		else if (!from_safe[i] && state->safe < state->mark && ended >= state->empty_sweep_at)
 			lanes[again++] = lanes[i];
 	}
 	return again;
@@ -311,7 +337,7 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 static bool
 wants_read(const JobsLaneState *state, TimestampTz now)
 {
-	if (state->head == 0)
+	if (state->head == 0 || state->guess_epoch != jobs_guess_epoch())
 		return true;
 	if (state->cold_until != 0)
 		return now >= state->cold_until;
@@ -377,7 +403,7 @@ jobs_lane_head(const JobsLane *lane)
 	return lane->state->head;
 }
 
-/* Jobs were taken, the youngest at seq. */
+/* Jobs were taken, the youngest at seq; what is left is after it. */
 void
 jobs_lane_taken(const JobsLane *lane, int64 seq)
 {
@@ -385,12 +411,51 @@ jobs_lane_taken(const JobsLane *lane, int64 seq)
 	lane->state->takes++;
 }
 
-/* Nothing was to be had up to bound. */
+/*
+ * Nothing was to be had up to bound: looks what is behind it. This is what makes
+ * a claim come to an end: the head goes to a row that is there, or the lane is cold.
+ */
 void
-jobs_lane_passed(const JobsLane *lane, int64 bound)
+jobs_lane_passed(JobsCall *call, const JobsLane *lane, int64 bound)
 {
+	JobsResult	found;
+	Datum		number = Int32GetDatum(lane->lane);
+	Datum		start = Int64GetDatum(bound + 1);
+
+	lane->state->cold_until = GetCurrentTimestamp() + COLD_US;
 	if (bound == PG_INT64_MAX)
-		lane->state->cold_until = GetCurrentTimestamp() + COLD_US;
-	else
-		lane->state->head = Max(lane->state->head, bound + 1);
+		return;
+	found = jobs_run(&read_heads, A_INT4(call->caller.tenant),
+					 A_PTR(construct_array(&number, 1, INT4OID, 4, true, TYPALIGN_INT)),
+					 A_PTR(construct_array(&start, 1, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
+	if (found.count == 0)
+		return;
+	lane->state->head = DatumGetInt64(jobs_column(&found, 0, 2, NULL));
+	lane->state->cold_until = 0;
+}
+
+/* What this session knows of lanes, for diagnosis and tests. */
+Datum
+jobs_lane_marks(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	HASH_SEQ_STATUS scan;
+	JobsLaneState *state;
+
+	InitMaterializedSRF(fcinfo, 0);
+	check_memory();
+	hash_seq_init(&scan, lane_states);
+	while ((state = hash_seq_search(&scan)) != NULL)
+	{
+		Datum		values[5];
+		bool		nulls[5] = {false};
+
+		values[0] = Int32GetDatum(state->key.tenant);
+		values[1] = Int32GetDatum(state->key.lane);
+		values[2] = Int64GetDatum(state->mark);
+		values[3] = Int64GetDatum(state->safe);
+		values[4] = Int64GetDatum(state->head);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
 }

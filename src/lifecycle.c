@@ -100,7 +100,7 @@ static JobsStatement find_lease = {
 };
 
 static JobsStatement find_current = {
-	.sql = "SELECT name, attempt, agent_id, " STATUS_ROW " FROM jobs_store.current_status"
+	.sql = "SELECT name, attempt, agent_id, created_by_id IS NULL, " STATUS_ROW " FROM jobs_store.current_status"
 	" WHERE tenant = $1 AND job_id = $2",
 	.types = "iu",
 	.expected = SPI_OK_SELECT
@@ -108,7 +108,7 @@ static JobsStatement find_current = {
 
 /*
  * Gives a held job back: ready at once, or to wait until $4. $6 is added to
- * the attempts it may have.
+ * the attempts it may have; $7 is the user who gave it back, if one did.
  */
 static JobsStatement put_back = {
 	.sql = "WITH d AS (DELETE FROM jobs_store.lease WHERE tenant = $1 AND agent_id = $2 AND job_id = $3"
@@ -117,11 +117,11 @@ static JobsStatement put_back = {
 	" SELECT $1, d.lane, $3, d.ordinal, d.attempt, d.max_attempts FROM d WHERE $4 IS NULL),"
 	" w AS (INSERT INTO jobs_store.waiting (tenant, job_id, check_at, lane, ordinal, attempt, max_attempts, dependent)"
 	" SELECT $1, $3, $4, d.lane, d.ordinal, d.attempt, d.max_attempts, false FROM d WHERE $4 IS NOT NULL)"
-	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
+	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message, created_by_id)"
 	" SELECT $1, $3, d.ordinal, jobs_store.new_id(), d.now, d.attempt,"
-	" CASE WHEN $4 IS NULL THEN 'PENDING' ELSE 'CREATED' END::jobs.job_status_name, $2, $5 FROM d"
+	" CASE WHEN $4 IS NULL THEN 'PENDING' ELSE 'CREATED' END::jobs.job_status_name, $2, $5, $7 FROM d"
 	" RETURNING " STATUS_ROW,
-	.types = "iuuzti",
+	.types = "iuuztiu",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
 };
@@ -170,11 +170,11 @@ label_text(JobsStatus status)
 	return cstring_to_text(jobs_status_label(status));
 }
 
-static void
-wake(JobsCall *call, ArrayType *jobs)
+/* The jobs have ended: what waits for them is due as of now. */
+void
+jobs_wake_dependents(JobsCall *call, ArrayType *jobs, TimestampTz now)
 {
-	jobs_run(&wake_dependents, A_INT4(call->caller.tenant), A_PTR(jobs),
-			 A_TIME(GetCurrentTimestamp()));
+	jobs_run(&wake_dependents, A_INT4(call->caller.tenant), A_PTR(jobs), A_TIME(now));
 }
 
 static void
@@ -182,7 +182,8 @@ wake_one(JobsCall *call, const pg_uuid_t *job_id)
 {
 	Datum		id = UUIDPGetDatum(job_id);
 
-	wake(call, construct_array(&id, 1, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	jobs_wake_dependents(call, construct_array(&id, 1, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR),
+						 GetCurrentTimestamp());
 }
 
 static bool
@@ -194,9 +195,19 @@ same_agent(const JobsResult *current, const pg_uuid_t *agent_id)
 	return !isnull && memcmp(DatumGetUUIDP(agent), agent_id, UUID_LEN) == 0;
 }
 
+/* A sign of life that says nothing new. */
+static JobsStatement extend_lease = {
+	.sql = "UPDATE jobs_store.lease SET expires = clock_timestamp() + duration"
+	" WHERE tenant = $1 AND agent_id = $2 AND job_id = $3",
+	.types = "iuu",
+	.expected = SPI_OK_UPDATE
+};
+
 /*
  * The agent has no lease. When the last entry is what this report made the
- * first time, its answer was lost: the same answer again.
+ * first time, its answer was lost: the same answer again. (A job that was put
+ * back after a failure has an entry of the agent's alone; one that was released
+ * names the user too.)
  */
 static Outcome
 report_without_lease(JobsCall *call, const JobsReport *report, JobsResult *row)
@@ -213,7 +224,8 @@ report_without_lease(JobsCall *call, const JobsReport *report, JobsResult *row)
 		(report->attempt != 0 && report->attempt != attempt))
 		return NOT_HELD;
 	if (name != report->name &&
-		!(report->name == JOBS_FAILED && report->retry && (name == JOBS_PENDING || name == JOBS_CREATED)))
+		!(report->name == JOBS_FAILED && report->retry && (name == JOBS_PENDING || name == JOBS_CREATED) &&
+		  DatumGetBool(jobs_column(&current, 0, 4, NULL))))
 		return NOT_HELD;
 	*row = current;
 	return REPORTED;
@@ -253,9 +265,10 @@ fail_and_retry(JobsCall *call, const JobsReport *report, int32 attempt, int32 ma
 	appendStringInfo(&message, "; next attempt %s%s", delay > 0 ? "not before " : "at once",
 					 delay > 0 ? timestamptz_to_str(next) : "");
 	(void) GetTopTransactionId();
+	jobs_void_guesses();
 	*row = jobs_run(&put_back, A_INT4(call->caller.tenant), A_PTR(report->agent_id),
 					A_PTR(report->job_id), jobs_datum(TimestampTzGetDatum(next), delay == 0),
-					A_PTR(cstring_to_text_with_len(message.data, message.len)), A_INT4(0));
+					A_PTR(cstring_to_text_with_len(message.data, message.len)), A_INT4(0), A_NULL);
 }
 
 /*
@@ -277,6 +290,8 @@ report_slowly(JobsCall *call, const JobsReport *report, JobsResult *row, JobsSta
 		return NOT_HELD;
 	if (report->name == *from)
 	{
+		jobs_run(&extend_lease, A_INT4(call->caller.tenant), A_PTR(report->agent_id),
+				 A_PTR(report->job_id));
 		*row = jobs_run(&find_current, A_INT4(call->caller.tenant), A_PTR(report->job_id));
 		return REPORTED;
 	}
@@ -409,7 +424,7 @@ report_as_user(JobsCall *call, const pg_uuid_t *job_id, JobsStatus name, text *m
 	{
 		JobsResult	current = jobs_run(&find_current, A_INT4(call->caller.tenant), A_PTR(job_id));
 
-		return jobs_column_copy(call, &current, 0, 4);
+		return jobs_column_copy(call, &current, 0, 5);
 	}
 	jobs_error_transition(job_id, was, name);
 }
@@ -454,6 +469,7 @@ typedef struct Batch
 	Datum	   *entries;		/* 0: none */
 	Outcome    *outcomes;
 	JobsStatus *from;
+	bool	   *repeated;		/* the job is in the batch more than once */
 } Batch;
 
 /* Items of an array that has one a job, or one for all. */
@@ -468,6 +484,10 @@ batch_items(FunctionCallInfo fcinfo, int argno, const char *name, int count,
 	if (PG_ARGISNULL(argno))
 		return NULL;
 	array = PG_GETARG_ARRAYTYPE_P(argno);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must have one dimension", name)));
 	deconstruct_array(array, type == InvalidOid ? ARR_ELEMTYPE(array) : type,
 					  length, by_value, align, &items, nulls, &found);
 	if (found == 1 && count != 1)
@@ -530,6 +550,27 @@ compare_entries(const void *a, const void *b)
 	return memcmp(DatumGetUUIDP(*(const Datum *) a), DatumGetUUIDP(*(const Datum *) b), UUID_LEN);
 }
 
+static int
+compare_reports(const void *a, const void *b)
+{
+	return memcmp((*(JobsReport *const *) a)->job_id, (*(JobsReport *const *) b)->job_id, UUID_LEN);
+}
+
+/* Reports of one job are taken one by one, in their order. */
+static void
+find_repeated(Batch *batch)
+{
+	JobsReport **sorted = palloc(sizeof(JobsReport *) * batch->count);
+
+	for (int i = 0; i < batch->count; i++)
+		sorted[i] = &batch->reports[i];
+	qsort(sorted, batch->count, sizeof(JobsReport *), compare_reports);
+	for (int i = 1; i < batch->count; i++)
+		if (compare_reports(&sorted[i - 1], &sorted[i]) == 0)
+			batch->repeated[sorted[i - 1] - batch->reports] =
+				batch->repeated[sorted[i] - batch->reports] = true;
+}
+
 /* Ends all jobs of the batch that can be ended at once; the others are left. */
 static void
 end_batch(JobsCall *call, Batch *batch)
@@ -547,7 +588,7 @@ end_batch(JobsCall *call, Batch *batch)
 	{
 		JobsReport *report = &batch->reports[i];
 
-		if (!jobs_status_terminal(report->name))
+		if (!jobs_status_terminal(report->name) || batch->repeated[i])
 			continue;
 		columns[0][used] = UUIDPGetDatum(report->job_id);
 		columns[1][used] = PointerGetDatum(label_text(report->name));
@@ -574,14 +615,15 @@ end_batch(JobsCall *call, Batch *batch)
 		found[2 * row] = columns[0][row] = jobs_column(&ended, row, 1, NULL);
 		found[2 * row + 1] = jobs_column(&ended, row, 2, NULL);
 	}
-	wake(call, construct_array(columns[0], ended.count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	jobs_wake_dependents(call, construct_array(columns[0], ended.count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR),
+						 GetCurrentTimestamp());
 	qsort(found, ended.count, sizeof(Datum) * 2, compare_entries);
 	for (int i = 0; i < batch->count; i++)
 	{
 		Datum		id = UUIDPGetDatum(batch->reports[i].job_id);
 		Datum	   *pair = bsearch(&id, found, ended.count, sizeof(Datum) * 2, compare_entries);
 
-		if (pair != NULL && jobs_status_terminal(batch->reports[i].name))
+		if (pair != NULL && !batch->repeated[i])
 			batch->entries[i] = pair[1];
 	}
 }
@@ -643,8 +685,12 @@ jobs_update_job_statuses(PG_FUNCTION_ARGS)
 	batch.entries = palloc0(sizeof(Datum) * Max(batch.count, 1));
 	batch.outcomes = palloc0(sizeof(Outcome) * Max(batch.count, 1));
 	batch.from = palloc0(sizeof(JobsStatus) * Max(batch.count, 1));
+	batch.repeated = palloc0(sizeof(bool) * Max(batch.count, 1));
 	if (batch.count > 0)
+	{
+		find_repeated(&batch);
 		end_batch(&call, &batch);
+	}
 	for (int i = 0; i < batch.count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -681,9 +727,10 @@ jobs_release_job(PG_FUNCTION_ARGS)
 	jobs_agent_require(&call, report.agent_id);
 	later = !PG_ARGISNULL(2) && PG_GETARG_TIMESTAMPTZ(2) > GetCurrentTimestamp();
 	(void) GetTopTransactionId();
+	jobs_void_guesses();
 	row = jobs_run(&put_back, A_INT4(call.caller.tenant), A_PTR(report.agent_id), A_PTR(report.job_id),
 				   jobs_datum(PG_GETARG_DATUM(2), !later),
-				   A_PTR(message), A_INT4(1));
+				   A_PTR(message), A_INT4(1), A_PTR(&call.caller.user_id));
 	if (row.count == 0)
 	{
 		row = jobs_run(&find_current, A_INT4(call.caller.tenant), A_PTR(report.job_id));

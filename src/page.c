@@ -148,7 +148,10 @@ list_body(FunctionCallInfo fcinfo, JobsCall *call)
 		appendStringInfoString(&body, " AND j.created_by_id = $2");
 	else if (!call->caller.administrator)
 		appendStringInfoString(&body, " AND (j.created_by_id = $2 OR EXISTS (SELECT FROM jobs_store.access a"
-							   " WHERE a.tenant = $1 AND a.resource_id = j.id AND a.subject_id = $2))");
+							   " WHERE a.tenant = $1 AND a.resource_id = j.id AND a.subject_id = $2)"
+							   " OR EXISTS (SELECT FROM jobs_store.agent g JOIN jobs_store.lease l"
+							   " ON l.tenant = g.tenant AND l.agent_id = g.id"
+							   " WHERE g.tenant = $1 AND g.created_by_id = $2 AND l.job_id = j.id))");
 	for (int i = 0; i < countof(filters); i++)
 		if (!PG_ARGISNULL(filters[i].argno))
 			appendStringInfoString(&body, filters[i].condition);

@@ -59,10 +59,12 @@ static const char *const planner_off[] = {
 };
 
 /*
- * True while one of our own statements writes history. Set and reset around
- * the execution of one statement, also when it fails.
+ * How many triggers deep one of our own statements is writing history, and
+ * NOT_WRITING while none is: what a trigger that it fires writes is not ours.
+ * Set and reset around the execution of one statement, also when it fails.
  */
-static bool writing_history = false;
+#define NOT_WRITING (-1)
+static int	writing_depth = NOT_WRITING;
 
 static Oid
 parameter_type(char letter)
@@ -185,23 +187,27 @@ plan_generation(JobsStatement *statement)
 }
 
 static int
+trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
+
+static int
 execute(JobsStatement *statement, Datum *values, const char *nulls)
 {
 	int			code;
-	bool		outer = writing_history;
+	int			outer = writing_depth;
 
 	if (!statement->writes_history)
-		return SPI_execute_plan(statement->plan, values, nulls,
-								statement->read_only, 0);
-	writing_history = true;
+		return SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	writing_depth = trigger_depth();
 	PG_TRY();
 	{
-		code = SPI_execute_plan(statement->plan, values, nulls,
-								statement->read_only, 0);
+		code = SPI_execute_plan(statement->plan, values, nulls, false, 0);
 	}
 	PG_FINALLY();
 	{
-		writing_history = outer;
+		writing_depth = outer;
 	}
 	PG_END_TRY();
 	return code;
@@ -270,7 +276,7 @@ jobs_run_text(const char *sql, const char *letters, const JobsArg *args)
 	int			code;
 
 	split_arguments(nargs, args, values, nulls);
-	code = SPI_execute_with_args(sql, nargs, types, values, nulls, true, 0);
+	code = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
 	if (code != SPI_OK_SELECT && code != SPI_OK_UTILITY)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(code), sql);
 	result.table = SPI_tuptable;
@@ -316,14 +322,15 @@ jobs_store_rows(ReturnSetInfo *rsinfo, const JobsResult *result)
 		tuplestore_puttuple(rsinfo->setResult, result->table->vals[row]);
 }
 
+/* Whether a statement of ours, that many triggers up from here, writes history. */
 bool
-jobs_writing_history(void)
+jobs_writing_history(int triggers_up)
 {
-	return writing_history;
+	return writing_depth != NOT_WRITING && writing_depth == trigger_depth() - triggers_up;
 }
 
 Datum
 jobs_is_foreign_write(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(!writing_history);
+	PG_RETURN_BOOL(!jobs_writing_history(0));
 }

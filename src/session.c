@@ -38,6 +38,7 @@ static bool look_again = true;
 /* Counted up when something is forgotten; never 0. */
 static uint64 storage_epoch = 1;
 static uint64 answer_epoch = 1;
+static uint64 guess_epoch = 1;
 
 /* Only notes that something changed: a callback may not look at catalogs. */
 static void
@@ -47,10 +48,44 @@ relation_changed(Datum arg, Oid relation)
 		look_again = true;
 }
 
+/*
+ * What was guessed about lanes (that one is empty, or about where its oldest job
+ * is) is void: this session made jobs ready, or rolled something back.
+ */
+void
+jobs_void_guesses(void)
+{
+	guess_epoch++;
+}
+
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		jobs_void_guesses();
+}
+
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		jobs_void_guesses();
+}
+
+/* Once, when the library is loaded. */
 void
 jobs_session_init(void)
 {
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	RegisterXactCallback(transaction_ended, NULL);
+	RegisterSubXactCallback(subtransaction_ended, NULL);
+}
+
+/* Changes whenever guesses about lanes are void. */
+uint64
+jobs_guess_epoch(void)
+{
+	return guess_epoch;
 }
 
 static Oid

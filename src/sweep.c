@@ -18,6 +18,8 @@
 #include "jobs.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
 
 PG_FUNCTION_INFO_V1(jobs_sweep);
 
@@ -31,6 +33,9 @@ static JobsStatement anything_due = {
 
 /* How many rows one step takes at most; part of the statements below. */
 #define STEP "1000"
+
+/* How often one pass looks at dependents whose dependencies it has just ended. */
+#define MAX_ROUNDS 100
 
 /*
  * Whether all is COMPLETED that a job waits for. If something ended otherwise,
@@ -51,14 +56,15 @@ static JobsStatement check_dependents = {
 	" clock_timestamp() AS now),"
 	" h AS (INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, message)"
 	" SELECT $1, x.job_id, x.ordinal + 1, jobs_store.new_id(), x.now, x.attempt, 'CANCELED',"
-	" 'it depends on a job that did not complete: ' || x.broken FROM x)"
-	" UPDATE jobs_store.waiting w SET dependent = NOT v.satisfied,"
+	" 'it depends on a job that did not complete: ' || x.broken FROM x),"
+	" u AS (UPDATE jobs_store.waiting w SET dependent = NOT v.satisfied,"
 	" check_at = CASE WHEN v.satisfied THEN greatest($2, j.run_after)"
 	" ELSE $2 + least(greatest(($2 - j.created) / 10, '1 s'), '1 min') END"
 	" FROM v JOIN jobs_store.job j ON j.tenant = $1 AND j.id = v.job_id"
-	" WHERE w.tenant = $1 AND w.job_id = v.job_id AND v.broken IS NULL",
+	" WHERE w.tenant = $1 AND w.job_id = v.job_id AND v.broken IS NULL)"
+	" SELECT job_id FROM x",
 	.types = "iz",
-	.expected = SPI_OK_UPDATE,
+	.expected = SPI_OK_SELECT,
 	.writes_history = true
 };
 
@@ -98,9 +104,10 @@ static JobsStatement drop_lost = {
 	" SELECT $1, d.job_id, d.ordinal, jobs_store.new_id(), d.now, d.attempt,"
 	" (CASE WHEN NOT d.again THEN 'FAILED' WHEN d.run_after > $2 THEN 'CREATED' ELSE 'PENDING' END)::jobs.job_status_name,"
 	" format('attempt %s of %s: the agent was lost', d.attempt, d.max_attempts)"
-	" || CASE WHEN d.again THEN format('; next attempt not before %s', d.run_after) ELSE '' END FROM d",
+	" || CASE WHEN d.again THEN format('; next attempt not before %s', d.run_after) ELSE '' END FROM d"
+	" RETURNING job_id",
 	.types = "iz",
-	.expected = SPI_OK_INSERT,
+	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
 };
 
@@ -131,34 +138,61 @@ static JobsStatement forget_notices = {
 	.expected = SPI_OK_DELETE
 };
 
-/* Answers how many jobs were moved. Writes nothing when nothing is due. */
+/* The jobs in the first column may have ended; wakes what waits for them. */
 static uint64
-sweep_tenant(int32 tenant)
+wake_after(JobsCall *call, JobsResult ended, TimestampTz now)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * (ended.count + 1));
+
+	for (uint64 row = 0; row < ended.count; row++)
+		ids[row] = jobs_column(&ended, row, 1, NULL);
+	if (ended.count > 0)
+		jobs_wake_dependents(call, construct_array(ids, ended.count, UUIDOID, UUID_LEN, false,
+												   TYPALIGN_CHAR), now);
+	return ended.count;
+}
+
+/*
+ * Answers how many jobs were moved. Writes nothing when nothing is due. What is
+ * woken is due as of now and so is seen in the same pass: of a chain of jobs whose
+ * first one failed, MAX_ROUNDS fall in one pass.
+ */
+static uint64
+sweep_tenant(JobsCall *call)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	JobsArg		t = A_INT4(tenant);
+	JobsArg		t = A_INT4(call->caller.tenant);
 	JobsArg		n = A_TIME(now);
 	JobsResult	due = jobs_run(&anything_due, t, n);
 	uint64		moved;
+	uint64		canceled = 1;
 
 	if (!DatumGetBool(jobs_column(&due, 0, 1, NULL)))
 		return 0;
 
 	/* Jobs become ready below, and ready jobs are drawn under an xid. */
 	(void) GetTopTransactionId();
-	jobs_run(&check_dependents, t, n);
-	moved = jobs_run(&promote_due, t, n).count;
-	moved += jobs_run(&drop_lost, t, n).count;
+	moved = wake_after(call, jobs_run(&drop_lost, t, n), now);
+	for (int i = 0; i < MAX_ROUNDS && canceled > 0; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		canceled = wake_after(call, jobs_run(&check_dependents, t, n), now);
+		moved += canceled;
+	}
+	moved += jobs_run(&promote_due, t, n).count;
 	moved += jobs_run(&expire_leases, t, n, A_TIME(now + (int64) jobs_lost_grace * 1000)).count;
 	jobs_run(&forget_notices, t, n);
+	if (moved > 0)
+		jobs_void_guesses();
 	return moved;
 }
 
 /*
  * A pass by the claims of this session, at most once per jobs.sweep_interval.
  * The time is that of the session, so it needs no lock and no shared memory.
+ * Answers whether jobs were moved.
  */
-void
+bool
 jobs_sweep_if_due(JobsCall *call)
 {
 	static int32 last_tenant = 0;
@@ -166,20 +200,20 @@ jobs_sweep_if_due(JobsCall *call)
 	TimestampTz now;
 
 	if (jobs_sweep_interval < 0)
-		return;
+		return false;
 	now = GetCurrentTimestamp();
 	if (call->caller.tenant == last_tenant && now >= last_pass &&
 		now - last_pass < (int64) jobs_sweep_interval * 1000)
-		return;
+		return false;
 	last_tenant = call->caller.tenant;
 	last_pass = now;
-	(void) sweep_tenant(call->caller.tenant);
+	return sweep_tenant(call) > 0;
 }
 
 void
 jobs_sweep_now(JobsCall *call)
 {
-	(void) sweep_tenant(call->caller.tenant);
+	(void) sweep_tenant(call);
 }
 
 Datum
@@ -189,7 +223,7 @@ jobs_sweep(PG_FUNCTION_ARGS)
 	uint64		moved;
 
 	jobs_enter(fcinfo, &call);
-	moved = sweep_tenant(call.caller.tenant);
+	moved = sweep_tenant(&call);
 	jobs_leave(&call);
 	PG_RETURN_INT32(moved);
 }

@@ -20,7 +20,7 @@
 #include "common/pg_prng.h"
 #include "port/pg_bswap.h"
 
-#define NS_PER_MS	1000000
+#define NANOSECONDS 1000000	/* in a millisecond */
 
 PG_FUNCTION_INFO_V1(jobs_new_id);
 PG_FUNCTION_INFO_V1(jobs_part_id);
@@ -35,8 +35,8 @@ clock_60(void)
 	uint64		fraction;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	ms = (uint64) now.tv_sec * 1000 + now.tv_nsec / NS_PER_MS;
-	fraction = ((uint64) (now.tv_nsec % NS_PER_MS) << 12) / NS_PER_MS;
+	ms = (uint64) now.tv_sec * 1000 + now.tv_nsec / NANOSECONDS;
+	fraction = ((uint64) (now.tv_nsec % NANOSECONDS) << 12) / NANOSECONDS;
 	return (ms << 12) | fraction;
 }
 
