@@ -4,10 +4,12 @@
 #   make demo              see it work: two agents, five jobs
 #   make test              every suite; T=claim only those whose stem has "claim"
 #   make replay TRACE=DIR  run a recorded workload
+#   make bench             measure, next to its peers; B=held S=60 C=8 one scenario,
+#                          for so many seconds with so many clients
 #   make warnings, lint    what the tests cannot see
 #   make setup             the packages that all of these need
 #
-# demo, test and replay leave the system alone: they install into a temporary
+# demo, test, replay and bench leave the system alone: they install into a temporary
 # folder and start a server of their own there.
 
 EXTENSION  = jobs
@@ -52,7 +54,7 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) Makefile
 # Durability is not what these two are about.
 demo test: export EXTRA_CONF = fsync = off
 
-.PHONY: setup demo test replay warnings lint
+.PHONY: setup demo test replay bench warnings lint
 setup:
 	@test/setup
 
@@ -65,6 +67,9 @@ test: setup
 replay: setup
 	@test -f '$(TRACE)/jobs.csv' || { echo "usage: make replay TRACE=<folder with jobs.csv and agents.csv>" >&2; exit 2; }
 	@test/cluster test/replay/run '$(abspath $(TRACE))'
+
+bench: setup
+	@test/bench/run $(B)
 
 warnings: setup
 	@test/warnings

@@ -16,4 +16,5 @@ _PG_init(void)
 {
 	jobs_guc_init();
 	jobs_session_init();
+	jobs_shmem_init();
 }

@@ -203,12 +203,18 @@ typedef struct JobsStamp
 } JobsStamp;
 extern void jobs_session_init(void);
 extern uint64 jobs_storage_epoch(void);
+extern Oid	jobs_ready_file(void);
 extern uint64 jobs_guess_epoch(void);
 extern void jobs_void_guesses(void);
 extern void jobs_forget_answers(void);
 extern bool jobs_may_remember(void);
 extern JobsStamp jobs_stamp(TimestampTz now);
 extern bool jobs_stamp_holds(const JobsStamp *stamp, TimestampTz now);
+
+/* shmem.c */
+extern void jobs_shmem_init(void);
+extern bool jobs_shared_mark_get(Oid file, int32 tenant, int32 lane, int64 *mark, int64 *safe);
+extern void jobs_shared_mark_set(Oid file, int32 tenant, int32 lane, int64 mark, int64 safe, bool back);
 
 /* identity.c */
 extern bool jobs_caller_lookup(JobsCall *call);

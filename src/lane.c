@@ -248,6 +248,19 @@ move_mark(JobsLaneState *state, int64 seq, FullTransactionId next)
 	}
 }
 
+/* What other sessions have found is as good as what this one has. */
+static void
+learn(JobsLaneState *state, Oid file)
+{
+	int64		mark;
+	int64		safe;
+
+	if (!jobs_shared_mark_get(file, state->key.tenant, state->key.lane, &mark, &safe))
+		return;
+	state->mark = Max(state->mark, mark);
+	state->safe = Max(state->safe, safe);
+}
+
 /* Heads of some lanes, from the mark or from safe; 0 where there is none. */
 static int64 *
 run_read(JobsCall *call, JobsLane **lanes, int count, const bool *from_safe)
@@ -293,6 +306,7 @@ static int
 read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 {
 	bool		may_move = jobs_may_remember();
+	Oid			file = jobs_ready_file();
 	FullTransactionId oldest = oldest_running();
 	FullTransactionId next;
 	bool	   *from_safe = palloc(sizeof(bool) * count);
@@ -306,6 +320,7 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 	{
 		JobsLaneState *state = lanes[i]->state;
 
+		learn(state, file);
 		settled[i] = pending_is_settled(state, oldest);
 		from_safe[i] = state->safe < state->mark && (sweep || started >= state->sweep_at);
 	}
@@ -315,15 +330,18 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 	for (int i = 0; i < count; i++)
 	{
 		JobsLaneState *state = lanes[i]->state;
+		bool		back = heads[i] != 0 && heads[i] < state->mark;
 
 		if (from_safe[i])
 			plan_sweep(state, started, ended);
 		if (from_safe[i] && settled[i] && may_move)
 			move_safe(state, heads[i]);
-		if (heads[i] != 0 && heads[i] < state->mark)
+		if (back)
 			state->mark = heads[i];
 		if (may_move)
 			move_mark(state, heads[i] != 0 ? heads[i] : state->head, next);
+		if (may_move || back)
+			jobs_shared_mark_set(file, state->key.tenant, state->key.lane, state->mark, state->safe, back);
 		state->cold_until = heads[i] != 0 ? 0 : ended + COLD_US;
 		state->guess_epoch = jobs_guess_epoch();
 		if (heads[i] != 0)

@@ -131,6 +131,14 @@ jobs_storage_epoch(void)
 	return storage_epoch;
 }
 
+/* File of the table of ready jobs: names it as long as its rows are the same. */
+Oid
+jobs_ready_file(void)
+{
+	check_storage();
+	return ready_file;
+}
+
 /* This session is about to change what answers are about. */
 void
 jobs_forget_answers(void)
