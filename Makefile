@@ -7,6 +7,7 @@
 #   make bench             measure, next to its peers; B=held S=60 C=8 one scenario,
 #                          for so many seconds with so many clients
 #   make warnings, lint    what the tests cannot see
+#   make fuzz              random JSON; FUZZ_SECONDS=60 for how long
 #   make setup             the packages that all of these need
 #
 # demo, test, replay and bench leave the system alone: they install into a temporary
@@ -54,7 +55,11 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) Makefile
 # Durability is not what these two are about.
 demo test: export EXTRA_CONF = fsync = off
 
-.PHONY: setup demo test replay bench warnings lint
+# The parsers' plain-C core, under libFuzzer and the sanitizers.
+fuzz:
+	@test/fuzz/run
+
+.PHONY: fuzz setup demo test replay bench warnings lint
 setup:
 	@test/setup
 

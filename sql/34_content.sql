@@ -186,7 +186,7 @@ CREATE VIEW jobs_store.revision AS
 		j.description, j.display_name, j.version_name, j.external_identifier,
 		s.salt, pg_catalog.encode(pg_catalog.sha384(b.bytes || pg_catalog.convert_to(s.salt, 'UTF8')), 'hex') AS sha
 	FROM jobs_store.job j
-		JOIN jobs_store.function_version f ON f.tenant = j.tenant AND f.id = j.function_id
+		CROSS JOIN LATERAL (SELECT v.name FROM jobs_store.function_version v WHERE v.tenant = j.tenant AND v.id = j.function_id OFFSET 0) f
 		CROSS JOIN LATERAL (SELECT pg_catalog.convert_to(j.parameters::text, 'UTF8') AS bytes) b
 		CROSS JOIN LATERAL (SELECT pg_catalog.replace(jobs_store.part_id(j.id, 1)::text, '-', '') AS salt) s
 	UNION ALL
@@ -224,7 +224,7 @@ CREATE VIEW jobs_store.full_revision AS
 COMMENT ON VIEW jobs_store.full_revision IS 'revisions as callers see them';
 
 CREATE VIEW jobs_store.full_file AS
-	SELECT r.tenant, r.id AS resource_id, ROW(
+	SELECT r.tenant, r.id AS resource_id, r.resource_type, ROW(
 		jobs_store.part_id(r.id, 1), r.created,
 		(SELECT pg_catalog.array_agg(v.file_revision ORDER BY v.revision)
 			FROM jobs_store.full_revision v WHERE v.tenant = r.tenant AND v.resource_id = r.id),

@@ -32,10 +32,10 @@ CREATE VIEW jobs_store.full_job AS
 		j.assigned_agent_pool_id
 	)::jobs.job AS job
 	FROM jobs_store.job j
-		JOIN jobs_store.tenant t ON t.tenant = j.tenant
-		JOIN jobs_store.function_version v ON v.tenant = j.tenant AND v.id = j.function_id
-		LEFT JOIN jobs_store.file f ON f.tenant = j.tenant AND f.resource_id = j.id;
-COMMENT ON VIEW jobs_store.full_job IS 'jobs as callers see them, with all their parts; every part is found by key';
+		CROSS JOIN LATERAL (SELECT * FROM jobs_store.tenant x WHERE x.tenant = j.tenant OFFSET 0) t
+		CROSS JOIN LATERAL (SELECT * FROM jobs_store.function_version x WHERE x.tenant = j.tenant AND x.id = j.function_id OFFSET 0) v
+		LEFT JOIN LATERAL (SELECT * FROM jobs_store.file x WHERE x.tenant = j.tenant AND x.resource_id = j.id OFFSET 0) f ON true;
+COMMENT ON VIEW jobs_store.full_job IS 'jobs as callers see them, with all their parts; every part is found by its whole key, which OFFSET 0 makes sure of';
 
 CREATE VIEW jobs_store.current_status AS
 	SELECT j.tenant, j.id AS job_id, j.first_status,

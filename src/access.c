@@ -6,7 +6,8 @@
  * The creator owns it, an administrator may do all in the tenant, and others
  * have the relation they were given. Besides, whoever registered the agent that
  * holds a job may work on the job and read its model, for as long as it holds
- * it: an agent needs no access rows of its own.
+ * it: an agent needs no access rows of its own. To an artifact one has at least
+ * the relation that one has to its job.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,6 +28,12 @@ static JobsStatement find_resource = {
 	" WHERE a.tenant = $1 AND a.resource_id = $2 AND a.subject_id = $3)"
 	" FROM jobs_store.resource r WHERE r.tenant = $1 AND r.id = $2",
 	.types = "iuu",
+	.expected = SPI_OK_SELECT
+};
+
+static JobsStatement artifact_job = {
+	.sql = "SELECT job_id FROM jobs_store.artifact WHERE tenant = $1 AND id = $2",
+	.types = "iu",
 	.expected = SPI_OK_SELECT
 };
 
@@ -132,6 +139,16 @@ holds(JobsCall *call, JobsStatement *statement, const pg_uuid_t *id)
 					A_PTR(&call->caller.user_id), A_PTR(id)).count > 0;
 }
 
+/* To the job of an artifact: what a job made is seen by whoever sees the job. */
+static int
+job_relation(JobsCall *call, const pg_uuid_t *artifact_id)
+{
+	JobsResult	job = jobs_run(&artifact_job, A_INT4(call->caller.tenant), A_PTR(artifact_id));
+	const char *kind;
+
+	return jobs_relation(call, DatumGetUUIDP(jobs_column(&job, 0, 1, NULL)), &kind);
+}
+
 /*
  * The caller's relation to a resource, 0 for none; *kind says what it is, NULL
  * when the tenant has no such resource.
@@ -155,6 +172,8 @@ jobs_relation(JobsCall *call, const pg_uuid_t *resource_id, const char **kind)
 		return JOBS_EDITOR;
 	if (relation < JOBS_VIEWER && strcmp(*kind, "model") == 0 && holds(call, &held_model, resource_id))
 		return JOBS_VIEWER;
+	if (relation < JOBS_OWNER && strcmp(*kind, "artifact") == 0)
+		return Max(relation, job_relation(call, resource_id));
 	return relation;
 }
 

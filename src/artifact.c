@@ -68,20 +68,22 @@ static JobsStatement fetch_file = {
 /*
  * The edges at one end of which is a revision $3, or any revision of a resource
  * $2, to what caller $5 may see at the other end. Columns: revision, resource
- * and its type there; revision here; relationship.
+ * and its type there; revision here; relationship. OFFSET 0 and the questions
+ * in brackets leave the planner no order but this one, from the few to the many.
  */
 #define STEP(there, here) \
 	"SELECT e." there "_id, e." there "_resource_id, e." there "_resource_type, e." here "_id," \
 	" e.relationship_identifier" \
 	" FROM unnest($2, $3) f(resource_id, id) CROSS JOIN LATERAL (" \
 	"SELECT f.id UNION ALL SELECT jobs_store.part_id(f.resource_id, 2)" \
-	" UNION ALL SELECT r.id FROM jobs_store.file_revision r" \
-	" WHERE r.tenant = $1 AND r.resource_id = f.resource_id) x" \
-	" JOIN jobs_store.revision_edge e ON e.tenant = $1 AND e." here "_id = x.id" \
-	" WHERE $4 OR EXISTS (SELECT FROM jobs_store.resource v WHERE v.tenant = $1" \
-	" AND v.id = e." there "_resource_id AND v.created_by_id = $5)" \
-	" OR EXISTS (SELECT FROM jobs_store.access a WHERE a.tenant = $1" \
-	" AND a.resource_id = e." there "_resource_id AND a.subject_id = $5)" \
+	" UNION ALL (SELECT r.id FROM jobs_store.file_revision r" \
+	" WHERE r.tenant = $1 AND r.resource_id = f.resource_id ORDER BY r.revision OFFSET 0)) x" \
+	" CROSS JOIN LATERAL (SELECT * FROM jobs_store.revision_edge e" \
+	" WHERE e.tenant = $1 AND e." here "_id = x.id OFFSET 0) e" \
+	" WHERE $4 OR (SELECT v.created_by_id FROM jobs_store.resource v" \
+	" WHERE v.tenant = $1 AND v.id = e." there "_resource_id) = $5" \
+	" OR (SELECT true FROM jobs_store.access a" \
+	" WHERE a.tenant = $1 AND a.resource_id = e." there "_resource_id AND a.subject_id = $5)" \
 	" ORDER BY 4, 1 LIMIT $6"
 
 static JobsStatement sources_of = {

@@ -59,17 +59,21 @@ static JobsStatement take = {
 	" s AS (INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id)"
 	" SELECT $1, d.job_id, d.ordinal, jobs_store.new_id(), d.now, d.attempt, 'CLAIMED', $6 FROM d)"
 	" SELECT d.job_id, d.attempt, v.id, v.name, v.version, v.tool_name, v.tool_version, v.operating_system,"
-	" j.model_id, j.parameters, d.now + $7, d.seq"
+	" j.model_id, j.parameters, d.now + $7, d.seq,"
+	" CASE WHEN $8 THEN (SELECT n.seq FROM jobs_store.ready n WHERE n.tenant = $1 AND n.lane = $2"
+	" AND n.seq > (SELECT max(c.seq) FROM c) ORDER BY n.seq LIMIT 1) END"
 	" FROM d JOIN jobs_store.job j ON j.tenant = $1 AND j.id = d.job_id"
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = j.function_id"
+	" CROSS JOIN LATERAL (SELECT * FROM jobs_store.function_version x"
+	" WHERE x.tenant = $1 AND x.id = j.function_id OFFSET 0) v"
 	" ORDER BY d.seq",
-	.types = "iilliuv",
+	.types = "iilliuvb",
 	.expected = SPI_OK_SELECT,
 	.writes_history = true
 };
 
 #define COLUMN_JOB_ID	1
-#define COLUMN_SEQ		12		/* the last; not for the caller */
+#define COLUMN_SEQ		12		/* this and the next are not for the caller */
+#define COLUMN_NEXT		13		/* seq of the next job of the lane, if asked for */
 
 static JobsStatement why_none = {
 	.sql = "SELECT CASE WHEN NOT EXISTS (SELECT FROM jobs_store.agent_function f"
@@ -84,8 +88,8 @@ static JobsStatement why_none = {
 static void
 hand_out(Claim *claim, const JobsResult *taken)
 {
-	Datum		values[COLUMN_SEQ];
-	bool		nulls[COLUMN_SEQ];
+	Datum		values[COLUMN_NEXT];
+	bool		nulls[COLUMN_NEXT];
 
 	for (uint64 row = 0; row < taken->count; row++)
 	{
@@ -99,17 +103,26 @@ hand_out(Claim *claim, const JobsResult *taken)
 	}
 }
 
-/* Takes what is still wanted from one lane, no younger than bound. */
+/*
+ * Takes what is still wanted from one lane, no younger than bound. With others,
+ * it matters to them how old the next job of this lane is.
+ */
 static void
-take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound)
+take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound, bool others)
 {
 	JobsResult	taken = jobs_run(&take, A_INT4(call->caller.tenant), A_INT4(lane->lane),
 								 A_INT8(jobs_lane_mark(lane)), A_INT8(bound),
 								 A_INT4(claim->wanted - claim->taken), A_PTR(claim->agent_id),
-								 A_PTR(claim->lease));
+								 A_PTR(claim->lease), A_BOOL(others));
 
 	if (taken.count > 0)
-		jobs_lane_taken(lane, DatumGetInt64(jobs_column(&taken, taken.count - 1, COLUMN_SEQ, NULL)));
+	{
+		int64		last = DatumGetInt64(jobs_column(&taken, taken.count - 1, COLUMN_SEQ, NULL));
+		bool		none;
+		Datum		next = jobs_column(&taken, 0, COLUMN_NEXT, &none);
+
+		jobs_lane_taken(lane, last, none ? 0 : DatumGetInt64(next), others);
+	}
 	else
 		jobs_lane_passed(call, lane, bound);
 	hand_out(claim, &taken);
@@ -117,44 +130,51 @@ take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound)
 	SPI_freetuptable(taken.table);
 }
 
-/* The warm lane with the oldest job, and how old that of the next one is. */
-static JobsLane *
-oldest_lane(JobsLane *lanes, int count, int64 *bound)
+/* Number of warm lanes; which has the oldest job, and how old that of the next is. */
+static int
+oldest_lane(JobsLane *lanes, int count, JobsLane **oldest, int64 *bound)
 {
-	JobsLane   *oldest = NULL;
+	int			warm = 0;
 
+	*oldest = NULL;
 	*bound = PG_INT64_MAX;
 	for (int i = 0; i < count; i++)
 	{
 		if (jobs_lane_cold(&lanes[i]))
 			continue;
-		if (oldest == NULL || jobs_lane_head(&lanes[i]) < jobs_lane_head(oldest))
+		warm++;
+		if (*oldest == NULL || jobs_lane_head(&lanes[i]) < jobs_lane_head(*oldest))
 		{
-			if (oldest != NULL)
-				*bound = jobs_lane_head(oldest);
-			oldest = &lanes[i];
+			if (*oldest != NULL)
+				*bound = jobs_lane_head(*oldest);
+			*oldest = &lanes[i];
 		}
 		else
 			*bound = Min(*bound, jobs_lane_head(&lanes[i]));
 	}
-	return oldest;
+	return warm;
 }
 
 /*
  * Every turn takes something, or moves a lane's head to a row behind the bound,
- * or finds a lane empty, so it comes to an end.
+ * or finds a lane empty, so it comes to an end. Who wants one job takes the
+ * oldest of the oldest lane, whatever its age: other sessions may have taken the
+ * one that was seen there, and to go looking for a lane that is older by a moment
+ * would cost more than it is worth.
  */
 static void
 take_from_priority(JobsCall *call, Claim *claim, JobsLane *lanes, int count)
 {
 	JobsLane   *lane;
 	int64		bound;
+	int			warm;
 
 	while (claim->taken < claim->wanted &&
-		   (lane = oldest_lane(lanes, count, &bound)) != NULL)
+		   (warm = oldest_lane(lanes, count, &lane, &bound)) > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		take_from(call, claim, lane, bound);
+		take_from(call, claim, lane, claim->wanted - claim->taken == 1 ? PG_INT64_MAX : bound,
+				  warm > 1);
 	}
 }
 

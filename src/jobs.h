@@ -158,6 +158,7 @@ extern bool jobs_can_transition(int from, JobsStatus to);
 extern char *jobs_status_next_list(int from);
 
 /* query.c */
+extern void jobs_query_init(void);
 extern void jobs_enter(FunctionCallInfo fcinfo, JobsCall *call);
 extern void jobs_enter_any(FunctionCallInfo fcinfo, JobsCall *call);
 extern void jobs_leave(JobsCall *call);

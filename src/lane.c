@@ -112,11 +112,12 @@ typedef struct AgentLanes
 
 static JobsStatement find_lanes = {
 	.sql = "SELECT l.lane, l.priority FROM jobs_store.agent_function f"
-	" JOIN jobs_store.lane l ON l.tenant = f.tenant AND l.function_id = f.function_id"
+	" CROSS JOIN LATERAL (SELECT x.lane, x.priority FROM jobs_store.lane x"
+	" WHERE x.tenant = $1 AND x.function_id = f.function_id"
+	" AND (x.assigned_agent_id IS NULL OR x.assigned_agent_id = $2)"
+	" AND (x.assigned_agent_pool_id IS NULL OR EXISTS (SELECT FROM jobs_store.agent_pool_member m"
+	" WHERE m.tenant = $1 AND m.agent_id = $2 AND m.agent_pool_id = x.assigned_agent_pool_id)) OFFSET 0) l"
 	" WHERE f.tenant = $1 AND f.agent_id = $2"
-	" AND (l.assigned_agent_id IS NULL OR l.assigned_agent_id = $2)"
-	" AND (l.assigned_agent_pool_id IS NULL OR EXISTS (SELECT FROM jobs_store.agent_pool_member m"
-	" WHERE m.tenant = $1 AND m.agent_id = $2 AND m.agent_pool_id = l.assigned_agent_pool_id))"
 	" ORDER BY l.priority DESC, l.lane",
 	.types = "iu",
 	.expected = SPI_OK_SELECT
@@ -421,12 +422,17 @@ jobs_lane_head(const JobsLane *lane)
 	return lane->state->head;
 }
 
-/* Jobs were taken, the youngest at seq; what is left is after it. */
+/*
+ * Jobs were taken, the youngest at seq. The next one is at next (0: there is
+ * none), if that was looked for, else somewhere after seq.
+ */
 void
-jobs_lane_taken(const JobsLane *lane, int64 seq)
+jobs_lane_taken(const JobsLane *lane, int64 seq, int64 next, bool looked)
 {
-	lane->state->head = seq + 1;
+	lane->state->head = looked && next != 0 ? next : seq + 1;
 	lane->state->takes++;
+	if (looked && next == 0)
+		lane->state->cold_until = GetCurrentTimestamp() + COLD_US;
 }
 
 /*

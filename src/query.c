@@ -8,22 +8,27 @@
  * jobs_leave. There is no PG_TRY for the way back: an error aborts the
  * (sub)transaction, which restores the user and closes SPI.
  *
- * Statements are constant text. Their plans are generic, made once and kept,
- * in a setting in which the planner has no choice but the indexes: these
- * statements touch a few rows by key in tables that may be empty when the plan
- * is made and hold millions when it is used. When something (ANALYZE, say)
- * makes the server plan one again by itself, that is noticed by the generation
- * of the plan, and it is made anew under our settings the next time.
+ * Statements are constant text. Their plans are generic, made once and kept, as
+ * if every table were large and with the methods off that read whole tables:
+ * these statements touch a few rows by key, in tables that may be empty when the
+ * plan is made and hold millions when it is used. In an empty table all costs
+ * are alike, and the planner is content with half of a key. (That is why there is
+ * a hook: no setting and no statistics make it believe that an empty table is
+ * large. It acts on our own planning and on nothing else.) When something, say
+ * ANALYZE, makes the server plan a statement again by itself, that is noticed by
+ * the generation of the plan, and it is made anew our way the next time.
  *
  *-------------------------------------------------------------------------
  */
 #include "jobs.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "optimizer/plancat.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
@@ -53,9 +58,17 @@ static const ParameterType parameter_types[] = {
 	{'y', BYTEAOID, BYTEAARRAYOID},
 };
 
-/* Planner methods that may look good on a small table, and ruin a large one. */
+/* What a large table has, for the planner. */
+#define LARGE_TUPLES	1e7
+#define LARGE_PAGES		200000
+
+/*
+ * Planner methods that may look good on a small table, and ruin a large one;
+ * and what seems worth while when all tables are large.
+ */
 static const char *const planner_off[] = {
-	"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"
+	"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin",
+	"enable_material", "enable_memoize", "jit"
 };
 
 /*
@@ -65,6 +78,41 @@ static const char *const planner_off[] = {
  */
 #define NOT_WRITING (-1)
 static int	writing_depth = NOT_WRITING;
+
+/* True while one of our own statements is planned; see execute_planning. */
+static bool planning = false;
+static get_relation_info_hook_type previous_relation_hook = NULL;
+
+/* Every table is large. */
+static void
+enlarge(PlannerInfo *root, Oid relation, bool inherits, RelOptInfo *rel)
+{
+	ListCell   *cell;
+
+	if (previous_relation_hook)
+		previous_relation_hook(root, relation, inherits, rel);
+	if (!planning)
+		return;
+	rel->tuples = Max(rel->tuples, LARGE_TUPLES);
+	rel->pages = Max(rel->pages, LARGE_PAGES);
+	foreach(cell, rel->indexlist)
+	{
+		IndexOptInfo *index = lfirst(cell);
+
+		index->tuples = Max(index->tuples, LARGE_TUPLES);
+		index->pages = Max(index->pages, LARGE_PAGES / 10);
+		if (index->relam == BTREE_AM_OID && index->tree_height < 3)
+			index->tree_height = 3;
+	}
+}
+
+/* Once, when the library is loaded. */
+void
+jobs_query_init(void)
+{
+	previous_relation_hook = get_relation_info_hook;
+	get_relation_info_hook = enlarge;
+}
 
 static Oid
 parameter_type(char letter)
@@ -218,12 +266,22 @@ static int
 execute_planning(JobsStatement *statement, Datum *values, const char *nulls)
 {
 	int			level = NewGUCNestLevel();
-	int			code;
+	bool		outer = planning;
+	int			code = 0;
 
 	for (int i = 0; i < countof(planner_off); i++)
 		(void) set_config_option(planner_off[i], "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-	code = execute(statement, values, nulls);
+	planning = true;
+	PG_TRY();
+	{
+		code = execute(statement, values, nulls);
+	}
+	PG_FINALLY();
+	{
+		planning = outer;
+	}
+	PG_END_TRY();
 	AtEOXact_GUC(true, level);
 	statement->generation = plan_generation(statement);
 	return code;
