@@ -371,11 +371,12 @@ CREATE TABLE jobs_store.notice (
 	tenant integer NOT NULL,
 	agent_id uuid NOT NULL,
 	job_id uuid NOT NULL,
+	canceled boolean NOT NULL,
 	expires timestamptz NOT NULL,
 	PRIMARY KEY (tenant, agent_id, job_id)
 );
 CREATE INDEX notice_expires_idx ON jobs_store.notice (tenant, expires);
-COMMENT ON TABLE jobs_store.notice IS 'jobs that were canceled while an agent held them; a heartbeat tells the agent to drop them';
+COMMENT ON TABLE jobs_store.notice IS 'jobs that were canceled while an agent held them, or lost by it; a heartbeat tells the agent to drop them';
 COMMENT ON INDEX jobs_store.notice_expires_idx IS 'notices that may be forgotten';
 
 -- The guard of the history --------------------------------------------------

@@ -24,22 +24,22 @@ COMMENT ON FUNCTION jobs_store.caller_tenant() IS 'tenant number of the caller, 
 CREATE FUNCTION jobs.add_tenant(name text) RETURNS uuid
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_add_tenant' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION jobs.add_tenant(text) IS 'new tenant; for superusers and the owner of the extension. Errors: 22004, 22001, 23505 (name in use), 42501';
+COMMENT ON FUNCTION jobs.add_tenant(text) IS 'new tenant; for superusers and the owner of the extension. Errors: 22004, 22023 (empty), 22001, 23505 (name in use), 42501';
 
 CREATE FUNCTION jobs.add_user(email text, role_name text DEFAULT NULL, administrator boolean DEFAULT false, tenant_id uuid DEFAULT NULL) RETURNS uuid
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_add_user' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION jobs.add_user(text, text, boolean, uuid) IS 'new user of a tenant (NULL: the caller''s), for whom the database role role_name (NULL: none) stands. For administrators of the tenant; another tenant only for superusers and the owner of the extension. Errors: 22004, 22001, 23505 (address or role in use), 42704 (no such role), 42501, JB404';
+COMMENT ON FUNCTION jobs.add_user(text, text, boolean, uuid) IS 'new user of a tenant (NULL: the caller''s), for whom the database role role_name (NULL: none) stands. For administrators of the tenant; another tenant only for superusers and the owner of the extension. Errors: 22004, 22023 (empty), 22001, 23505 (address or role in use), 42704 (no such role), 42501, JB404';
 
 CREATE FUNCTION jobs.register_agent(name text, host_os text DEFAULT NULL, agent_version text DEFAULT NULL) RETURNS uuid
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_register_agent' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION jobs.register_agent(text, text, text) IS 'agent of that name, which acts under the calling user. Registering it again, as an agent does when it starts, answers the same id and notes what is new of host_os and agent_version. Errors: 22004, 22001, 42501 (the name is another user''s agent)';
+COMMENT ON FUNCTION jobs.register_agent(text, text, text) IS 'agent of that name, which acts under the calling user. Registering it again, as an agent does when it starts, answers the same id and notes what is new of host_os and agent_version. Errors: 22004, 22023 (empty), 22001, 42501 (the name is another user''s agent)';
 
 CREATE FUNCTION jobs.add_agent_pool(name text, description text DEFAULT NULL) RETURNS uuid
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_add_agent_pool' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION jobs.add_agent_pool(text, text) IS 'new pool of agents. Errors: 22004, 22001, 23505 (name in use)';
+COMMENT ON FUNCTION jobs.add_agent_pool(text, text) IS 'new pool of agents. Errors: 22004, 22023 (empty), 22001, 23505 (name in use)';
 
 CREATE FUNCTION jobs.add_agent_to_pool(agent_id uuid, agent_pool_id uuid) RETURNS void
 	SET search_path = pg_catalog, pg_temp

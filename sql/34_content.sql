@@ -11,7 +11,7 @@ CREATE FUNCTION jobs.add_model(
 ) RETURNS uuid
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_add_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION jobs.add_model(text, bytea, text, text, text, text, text) IS 'new model with one revision of its file. Errors: 22004, 22001';
+COMMENT ON FUNCTION jobs.add_model(text, bytea, text, text, text, text, text) IS 'new model with one revision of its file. Errors: 22004, 22023 (empty name), 22001';
 
 CREATE FUNCTION jobs.update_job(
 	job_id uuid,

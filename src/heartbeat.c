@@ -45,14 +45,20 @@ static JobsStatement revive = {
 };
 
 static JobsStatement notices = {
-	.sql = "SELECT job_id, true FROM jobs_store.notice WHERE tenant = $1 AND agent_id = $2 ORDER BY job_id",
+	.sql = "SELECT n.job_id, n.canceled FROM jobs_store.notice n WHERE n.tenant = $1 AND n.agent_id = $2"
+	" AND NOT EXISTS (SELECT FROM jobs_store.lease l"
+	" WHERE l.tenant = $1 AND l.agent_id = $2 AND l.job_id = n.job_id) ORDER BY n.job_id",
 	.types = "iu",
 	.expected = SPI_OK_SELECT
 };
 
-/* Asked for jobs, but not held: canceled or lost? */
+/*
+ * Asked for jobs, but not held: canceled or lost? Of a job that the agent never
+ * had, it learns nothing.
+ */
 static JobsStatement missing = {
-	.sql = "SELECT n.id, s.name IS NOT DISTINCT FROM 'CANCELED' FROM (SELECT DISTINCT u.id FROM unnest($3) u(id)) n"
+	.sql = "SELECT n.id, s.name IS NOT DISTINCT FROM 'CANCELED' AND EXISTS (SELECT FROM jobs_store.job_status h"
+	" WHERE h.tenant = $1 AND h.job_id = n.id AND h.agent_id = $2) FROM (SELECT DISTINCT u.id FROM unnest($3) u(id)) n"
 	" LEFT JOIN jobs_store.current_status s ON s.tenant = $1 AND s.job_id = n.id"
 	" WHERE NOT EXISTS (SELECT FROM jobs_store.lease l"
 	" WHERE l.tenant = $1 AND l.agent_id = $2 AND l.job_id = n.id) ORDER BY n.id",

@@ -241,6 +241,11 @@ jobs_caller_require(JobsCall *call)
 
 	if (jobs_caller_lookup(call))
 		return;
+	if (rules_all_tenants(call))
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("the default tenant is not there yet"),
+				 errhint("The first call after CREATE EXTENSION makes it; make it in a transaction that may write.")));
 	role = GetUserNameFromId(call->role, false);
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -137,8 +137,9 @@ static JobsStatement withdraw = {
 	" RETURNING ordinal, attempt, clock_timestamp() AS now),"
 	" l AS (DELETE FROM jobs_store.lease WHERE tenant = $1 AND agent_id = $3 AND job_id = $2"
 	" RETURNING ordinal, attempt, clock_timestamp() AS now, greatest(expires, clock_timestamp() + duration) AS expires),"
-	" n AS (INSERT INTO jobs_store.notice (tenant, agent_id, job_id, expires)"
-	" SELECT $1, $3, $2, l.expires FROM l ON CONFLICT DO NOTHING)"
+	" n AS (INSERT INTO jobs_store.notice (tenant, agent_id, job_id, canceled, expires)"
+	" SELECT $1, $3, $2, true, l.expires FROM l"
+	" ON CONFLICT (tenant, agent_id, job_id) DO UPDATE SET canceled = true, expires = excluded.expires)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, created_by_id, message)"
 	" SELECT $1, $2, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, $4::jobs.job_status_name, $5, $6"
 	" FROM (SELECT ordinal, attempt, now FROM w UNION ALL SELECT ordinal, attempt, now FROM r"
@@ -470,6 +471,7 @@ typedef struct Batch
 	Outcome    *outcomes;
 	JobsStatus *from;
 	bool	   *repeated;		/* the job is in the batch more than once */
+	JobsReport **sorted;		/* by job */
 } Batch;
 
 /* Items of an array that has one a job, or one for all. */
@@ -550,15 +552,23 @@ compare_entries(const void *a, const void *b)
 	return memcmp(DatumGetUUIDP(*(const Datum *) a), DatumGetUUIDP(*(const Datum *) b), UUID_LEN);
 }
 
+/* By job, and those of one job as they came. */
 static int
 compare_reports(const void *a, const void *b)
 {
-	return memcmp((*(JobsReport *const *) a)->job_id, (*(JobsReport *const *) b)->job_id, UUID_LEN);
+	const JobsReport *left = *(JobsReport *const *) a;
+	const JobsReport *right = *(JobsReport *const *) b;
+	int			order = memcmp(left->job_id, right->job_id, UUID_LEN);
+
+	return order != 0 ? order : (left > right) - (left < right);
 }
 
-/* Reports of one job are taken one by one, in their order. */
+/*
+ * Locks are taken in the order of jobs, so that batches cannot wait for each
+ * other; reports of one job are taken one by one, in their order.
+ */
 static void
-find_repeated(Batch *batch)
+sort_reports(Batch *batch)
 {
 	JobsReport **sorted = palloc(sizeof(JobsReport *) * batch->count);
 
@@ -566,9 +576,10 @@ find_repeated(Batch *batch)
 		sorted[i] = &batch->reports[i];
 	qsort(sorted, batch->count, sizeof(JobsReport *), compare_reports);
 	for (int i = 1; i < batch->count; i++)
-		if (compare_reports(&sorted[i - 1], &sorted[i]) == 0)
+		if (memcmp(sorted[i - 1]->job_id, sorted[i]->job_id, UUID_LEN) == 0)
 			batch->repeated[sorted[i - 1] - batch->reports] =
 				batch->repeated[sorted[i] - batch->reports] = true;
+	batch->sorted = sorted;
 }
 
 /* Ends all jobs of the batch that can be ended at once; the others are left. */
@@ -625,6 +636,24 @@ end_batch(JobsCall *call, Batch *batch)
 
 		if (pair != NULL && !batch->repeated[i])
 			batch->entries[i] = pair[1];
+	}
+}
+
+/* The reports that end_batch did not take. */
+static void
+report_rest(JobsCall *call, Batch *batch)
+{
+	for (int n = 0; n < batch->count; n++)
+	{
+		int			i = batch->sorted[n] - batch->reports;
+		JobsResult	row;
+
+		CHECK_FOR_INTERRUPTS();
+		if (batch->entries[i] != (Datum) 0)
+			continue;
+		batch->outcomes[i] = report_one(call, &batch->reports[i], &row, &batch->from[i]);
+		if (batch->outcomes[i] == REPORTED)
+			batch->entries[i] = jobs_column(&row, 0, row.table->tupdesc->natts, NULL);
 	}
 }
 
@@ -688,22 +717,12 @@ jobs_update_job_statuses(PG_FUNCTION_ARGS)
 	batch.repeated = palloc0(sizeof(bool) * Max(batch.count, 1));
 	if (batch.count > 0)
 	{
-		find_repeated(&batch);
+		sort_reports(&batch);
 		end_batch(&call, &batch);
 	}
+	report_rest(&call, &batch);
 	for (int i = 0; i < batch.count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (batch.entries[i] == (Datum) 0)
-		{
-			JobsResult	row;
-
-			batch.outcomes[i] = report_one(&call, &batch.reports[i], &row, &batch.from[i]);
-			if (batch.outcomes[i] == REPORTED)
-				batch.entries[i] = jobs_column(&row, 0, row.table->tupdesc->natts, NULL);
-		}
 		store_outcome((ReturnSetInfo *) fcinfo->resultinfo, &batch, i);
-	}
 	jobs_leave(&call);
 	return (Datum) 0;
 }

@@ -49,7 +49,7 @@ SELECT is(pg_temp.history('back named heartbeat'), 'PENDING CLAIMED VALIDATING U
 SELECT is(pg_temp.status('back heartbeat'), 'UNKNOWN', 'only that which it names');
 SELECT is((jobs.release_job(pg_temp.id('back release'), pg_temp.id('agent'))).name::text, 'PENDING', 'it may be given back');
 SELECT is((r.status).name::text, 'COMPLETED', 'or ended by a batch') FROM jobs.update_job_status(ARRAY[pg_temp.id('back batch')], ARRAY['COMPLETED']::jobs.job_status_name[], NULL, pg_temp.id('agent'), NULL) r;
-SELECT is(r.status, 'ok', 'a heartbeat for all') FROM jobs.heartbeat(pg_temp.id('agent')) r;
+SELECT is(r.status, 'lost', 'a heartbeat for all') FROM jobs.heartbeat(pg_temp.id('agent')) r;
 SELECT is(pg_temp.status('back heartbeat'), 'VALIDATING', 'gives all back');
 SELECT is(jobs.sweep(), 0, 'and there is nothing to sweep');
 SELECT is((SELECT count(*) FROM jobs_store.lease WHERE status = 'UNKNOWN'), 0::bigint, 'nothing is UNKNOWN');
