@@ -31,6 +31,10 @@ PG_FUNCTION_INFO_V1(jobs_retry_delay);
 
 #define STATUS_ROW "ROW(id, created, job_id, name, created_by_id, message, agent_id)::jobs.job_status"
 
+/* Whether other jobs wait for the one that a statement has just ended. */
+#define HAS_DEPENDENTS(job) \
+	"EXISTS (SELECT FROM jobs_store.job_dependency p WHERE p.tenant = $1 AND p.depends_on = " job ")"
+
 /*
  * Any state in which an agent holds a job may end it. A failure ends it only
  * when no attempt is left or none is wanted ($7). The time of a transition, here and
@@ -42,7 +46,7 @@ static JobsStatement end_job = {
 	" RETURNING ordinal, attempt, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
 	" SELECT $1, $3, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, $5::jobs.job_status_name, $2, $6 FROM d"
-	" RETURNING " STATUS_ROW,
+	" RETURNING " HAS_DEPENDENTS("$3") ", " STATUS_ROW,
 	.types = "iuuittb",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
@@ -57,7 +61,7 @@ static JobsStatement end_jobs = {
 	" RETURNING l.job_id, l.ordinal, l.attempt, n.name, n.message, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
 	" SELECT $1, d.job_id, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, d.name::jobs.job_status_name, $2, d.message FROM d"
-	" RETURNING job_id, " STATUS_ROW,
+	" RETURNING job_id, " HAS_DEPENDENTS("job_id") ", " STATUS_ROW,
 	.types = "iuUTTIb",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
@@ -318,13 +322,8 @@ report_one(JobsCall *call, const JobsReport *report, JobsResult *row, JobsStatus
 						A_PTR(label_text(report->name)), A_PTR(report->message));
 	if (row->count == 0)
 		return report_slowly(call, report, row, from);
-	if (jobs_status_terminal(report->name))
-	{
-		JobsResult	keep = *row;
-
+	if (jobs_status_terminal(report->name) && DatumGetBool(jobs_column(row, 0, 1, NULL)))
 		wake_one(call, report->job_id);
-		*row = keep;
-	}
 	return REPORTED;
 }
 
@@ -621,13 +620,17 @@ end_batch(JobsCall *call, Batch *batch)
 
 	/* Pairs of job and entry, sorted to be found by job. */
 	found = palloc(sizeof(Datum) * 2 * ended.count);
+	used = 0;
 	for (uint64 row = 0; row < ended.count; row++)
 	{
-		found[2 * row] = columns[0][row] = jobs_column(&ended, row, 1, NULL);
-		found[2 * row + 1] = jobs_column(&ended, row, 2, NULL);
+		found[2 * row] = jobs_column(&ended, row, 1, NULL);
+		found[2 * row + 1] = jobs_column(&ended, row, 3, NULL);
+		if (DatumGetBool(jobs_column(&ended, row, 2, NULL)))
+			columns[0][used++] = found[2 * row];
 	}
-	jobs_wake_dependents(call, construct_array(columns[0], ended.count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR),
-						 GetCurrentTimestamp());
+	if (used > 0)
+		jobs_wake_dependents(call, construct_array(columns[0], used, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR),
+							 GetCurrentTimestamp());
 	qsort(found, ended.count, sizeof(Datum) * 2, compare_entries);
 	for (int i = 0; i < batch->count; i++)
 	{
