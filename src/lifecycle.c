@@ -61,7 +61,7 @@ static JobsStatement end_jobs = {
 	" RETURNING l.job_id, l.ordinal, l.attempt, n.name, n.message, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
 	" SELECT $1, d.job_id, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, d.name::jobs.job_status_name, $2, d.message FROM d"
-	" RETURNING job_id, " HAS_DEPENDENTS("job_id") ", " STATUS_ROW,
+	" RETURNING job_id, " HAS_DEPENDENTS("job_status.job_id") ", " STATUS_ROW,
 	.types = "iuUTTIb",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
