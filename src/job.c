@@ -5,9 +5,8 @@
  *
  * There is one way in: add_job is a batch of one. The arguments of every job
  * stand in an array of Datums in the order of add_job's arguments, whichever
- * way they came; the table below says what is known of each. First every job
- * is checked and resolved (function version, lane, model, ...), each distinct
- * question asked once; then all rows are written by one statement a table.
+ * way they came. First every job is checked and resolved (resolve.c); then all
+ * rows are written by one statement.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +14,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -25,146 +23,13 @@
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
 
+#include "newjob.h"
+
 PG_FUNCTION_INFO_V1(jobs_add_job);
 PG_FUNCTION_INFO_V1(jobs_add_jobs);
 PG_FUNCTION_INFO_V1(jobs_get_job);
 
-/* In the order of add_job's arguments and of the columns of expand_jobs. */
-typedef enum JobArg
-{
-	ARG_FUNCTION,
-	ARG_MODEL,
-	ARG_PARAMETERS,
-	ARG_TOOL_NAME,
-	ARG_TOOL_VERSION,
-	ARG_OPERATING_SYSTEM,
-	ARG_FUNCTION_VERSION,
-	ARG_ASSIGNED_AGENT,
-	ARG_ASSIGNED_AGENT_POOL,
-	ARG_AGENT,
-	ARG_SOURCES,
-	ARG_DESCRIPTION,
-	ARG_DISPLAY_NAME,
-	ARG_VERSION_NAME,
-	ARG_EXTERNAL_IDENTIFIER,
-	ARG_PRIORITY,
-	ARG_RUN_AFTER,
-	ARG_DEPENDS_ON,
-	ARG_MAX_ATTEMPTS,
-	ARG_IDEMPOTENCY_KEY
-} JobArg;
-
-#define JOB_ARGS (ARG_IDEMPOTENCY_KEY + 1)
-
-typedef struct JobArgInfo
-{
-	const char *name;
-	bool		required;
-	int			max_chars;		/* of a text; 0: not a text or no limit */
-	int32		low;			/* of an integer */
-	int32		high;
-} JobArgInfo;
-
-#define SHORT JOBS_MAX_SHORT_TEXT
-
-static const JobArgInfo arg_infos[JOB_ARGS] = {
-	[ARG_FUNCTION] = {"function", true, SHORT, 0, 0},
-	[ARG_MODEL] = {"model_id", false, 0, 0, 0},
-	[ARG_PARAMETERS] = {"parameters", true, 0, 0, 0},
-	[ARG_TOOL_NAME] = {"tool_name", false, SHORT, 0, 0},
-	[ARG_TOOL_VERSION] = {"tool_version", false, SHORT, 0, 0},
-	[ARG_OPERATING_SYSTEM] = {"operating_system", false, SHORT, 0, 0},
-	[ARG_FUNCTION_VERSION] = {"function_version", false, SHORT, 0, 0},
-	[ARG_ASSIGNED_AGENT] = {"assigned_agent_id", false, 0, 0, 0},
-	[ARG_ASSIGNED_AGENT_POOL] = {"assigned_agent_pool_id", false, 0, 0, 0},
-	[ARG_AGENT] = {"agent_id", false, 0, 0, 0},
-	[ARG_SOURCES] = {"sources", false, 0, 0, 0},
-	[ARG_DESCRIPTION] = {"description", false, SHORT, 0, 0},
-	[ARG_DISPLAY_NAME] = {"display_name", false, SHORT, 0, 0},
-	[ARG_VERSION_NAME] = {"version_name", false, SHORT, 0, 0},
-	[ARG_EXTERNAL_IDENTIFIER] = {"external_identifier", false, SHORT, 0, 0},
-	[ARG_PRIORITY] = {"priority", true, 0, -1000000, 1000000},
-	[ARG_RUN_AFTER] = {"run_after", false, 0, 0, 0},
-	[ARG_DEPENDS_ON] = {"depends_on", false, 0, 0, 0},
-	[ARG_MAX_ATTEMPTS] = {"max_attempts", true, 0, 1, 1000},
-	[ARG_IDEMPOTENCY_KEY] = {"idempotency_key", false, SHORT, 0, 0},
-};
-
-typedef struct JobsNewJob
-{
-	Datum		values[JOB_ARGS];
-	bool		nulls[JOB_ARGS];
-	/* resolved */
-	pg_uuid_t	id;				/* of the job that is there when existing */
-	pg_uuid_t	function_id;
-	int32		lane;
-	bool		existing;
-} JobsNewJob;
-
 #define NO_ELEMENT (-1)
-
-/* What is known from one job is remembered for the next of the batch. */
-typedef struct ResolveMemo
-{
-	JobsNewJob *function;		/* last job whose function was resolved */
-	JobsNewJob *lane;
-	JobsNewJob *model;
-	JobsNewJob *agent;
-	JobsNewJob *pool;
-} ResolveMemo;
-
-static JobsStatement find_functions = {
-	.sql = "SELECT id, version, tool_name, tool_version, operating_system"
-	" FROM jobs_store.function_version WHERE tenant = $1 AND name = $2"
-	" AND ($3 IS NULL OR version = $3) AND ($4 IS NULL OR tool_name = $4)"
-	" AND ($5 IS NULL OR tool_version = $5) AND ($6 IS NULL OR operating_system = $6)"
-	" ORDER BY id DESC",
-	.types = "ittttt",
-	.expected = SPI_OK_SELECT
-};
-
-static JobsStatement find_versions = {
-	.sql = "SELECT concat_ws(' ', version, tool_name, tool_version, operating_system)"
-	" FROM jobs_store.function_version WHERE tenant = $1 AND name = $2 ORDER BY id DESC LIMIT 10",
-	.types = "it",
-	.expected = SPI_OK_SELECT
-};
-
-static JobsStatement find_agent = {
-	.sql = "SELECT 1 FROM jobs_store.agent WHERE tenant = $1 AND id = $2",
-	.types = "iu",
-	.expected = SPI_OK_SELECT
-};
-
-static JobsStatement find_pool = {
-	.sql = "SELECT 1 FROM jobs_store.agent_pool WHERE tenant = $1 AND id = $2",
-	.types = "iu",
-	.expected = SPI_OK_SELECT
-};
-
-static JobsStatement find_lane = {
-	.sql = "SELECT lane FROM jobs_store.lane WHERE tenant = $1 AND function_id = $2 AND priority = $3"
-	" AND assigned_agent_id IS NOT DISTINCT FROM $4 AND assigned_agent_pool_id IS NOT DISTINCT FROM $5"
-	" ORDER BY lane LIMIT 1",
-	.types = "iuiuu",
-	.expected = SPI_OK_SELECT
-};
-
-static JobsStatement add_lane = {
-	.sql = "INSERT INTO jobs_store.lane (tenant, function_id, priority, assigned_agent_id, assigned_agent_pool_id)"
-	" VALUES ($1, $2, $3, $4, $5) RETURNING lane",
-	.types = "iuiuu",
-	.expected = SPI_OK_INSERT_RETURNING
-};
-
-static JobsStatement hidden_dependency = {
-	.sql = "SELECT d.id FROM unnest($2) d(id) WHERE NOT EXISTS (SELECT FROM jobs_store.job j"
-	" WHERE j.tenant = $1 AND j.id = d.id AND ($3 OR j.created_by_id = $4 OR EXISTS ("
-	" SELECT FROM jobs_store.access a WHERE a.tenant = $1 AND a.resource_id = d.id AND a.subject_id = $4)))"
-	" LIMIT 1",
-	.types = "iUbu",
-	.expected = SPI_OK_SELECT
-};
 
 /* In the order of the keys, so that two batches cannot wait for each other. */
 static JobsStatement add_keys = {
@@ -251,233 +116,6 @@ static JobsStatement fetch_job = {
 	.expected = SPI_OK_SELECT
 };
 
-static pg_uuid_t *
-uuid_value(const JobsNewJob *job, JobArg arg)
-{
-	return job->nulls[arg] ? NULL : DatumGetUUIDP(job->values[arg]);
-}
-
-static text *
-text_value(const JobsNewJob *job, JobArg arg)
-{
-	return job->nulls[arg] ? NULL : DatumGetTextPP(job->values[arg]);
-}
-
-static bool
-same_text(const JobsNewJob *a, const JobsNewJob *b, JobArg arg)
-{
-	if (a->nulls[arg] || b->nulls[arg])
-		return a->nulls[arg] == b->nulls[arg];
-	return DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
-												a->values[arg], b->values[arg]));
-}
-
-static bool
-same_uuid(const JobsNewJob *a, const JobsNewJob *b, JobArg arg)
-{
-	if (a->nulls[arg] || b->nulls[arg])
-		return a->nulls[arg] == b->nulls[arg];
-	return memcmp(uuid_value(a, arg), uuid_value(b, arg), UUID_LEN) == 0;
-}
-
-/* What can be said of the arguments without looking at anything else. */
-static void
-check_values(JobsNewJob *job)
-{
-	for (int i = 0; i < JOB_ARGS; i++)
-	{
-		const JobArgInfo *info = &arg_infos[i];
-
-		if (job->nulls[i])
-		{
-			if (info->required)
-				ereport(ERROR,
-						(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						 errmsg("%s must not be null", info->name)));
-			continue;
-		}
-		if (info->max_chars > 0)
-			jobs_check_text(text_value(job, i), info->name, info->max_chars);
-		if (info->high > 0 &&
-			(DatumGetInt32(job->values[i]) < info->low || DatumGetInt32(job->values[i]) > info->high))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("%s is out of range: %d", info->name, DatumGetInt32(job->values[i])),
-					 errhint("It must be between %d and %d.", info->low, info->high)));
-	}
-	if (!job->nulls[ARG_AGENT])
-	{
-		if (!job->nulls[ARG_ASSIGNED_AGENT] &&
-			memcmp(uuid_value(job, ARG_AGENT), uuid_value(job, ARG_ASSIGNED_AGENT), UUID_LEN) != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("agent_id and assigned_agent_id name different agents"),
-					 errhint("agent_id is another name for assigned_agent_id; give one of them.")));
-		job->values[ARG_ASSIGNED_AGENT] = job->values[ARG_AGENT];
-		job->nulls[ARG_ASSIGNED_AGENT] = false;
-	}
-	if (!job->nulls[ARG_ASSIGNED_AGENT] && !job->nulls[ARG_ASSIGNED_AGENT_POOL])
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a job cannot be assigned to an agent and to a pool"),
-				 errhint("Give assigned_agent_id or assigned_agent_pool_id, not both.")));
-	if (!job->nulls[ARG_DEPENDS_ON])
-		jobs_check_array(DatumGetArrayTypeP(job->values[ARG_DEPENDS_ON]), "depends_on", JOBS_MAX_BATCH);
-	if (!job->nulls[ARG_SOURCES])
-		jobs_check_array(DatumGetArrayTypeP(job->values[ARG_SOURCES]), "sources", JOBS_MAX_BATCH);
-}
-
-/* "version tool tool-version system" of each row, for messages. */
-static char *
-candidate_list(const JobsResult *found, int first_column)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (uint64 row = 0; row < found->count; row++)
-	{
-		if (row > 0)
-			appendStringInfoString(&list, ", ");
-		for (int column = first_column; column <= found->table->tupdesc->natts; column++)
-		{
-			char	   *value = SPI_getvalue(found->table->vals[row], found->table->tupdesc, column);
-
-			if (value != NULL)
-				appendStringInfo(&list, "%s%s", column > first_column ? " " : "", value);
-		}
-	}
-	return list.data;
-}
-
-static void
-no_function(JobsCall *call, JobsNewJob *job)
-{
-	char	   *name = text_to_cstring(text_value(job, ARG_FUNCTION));
-	JobsResult	versions = jobs_run(&find_versions, A_INT4(call->caller.tenant),
-									A_PTR(text_value(job, ARG_FUNCTION)));
-
-	if (versions.count == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_JOBS_NOT_FOUND),
-				 errmsg("function %s not found", name),
-				 errhint("Register it with jobs.add_function.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_JOBS_NOT_FOUND),
-			 errmsg("function %s has no version that fits", name),
-			 errdetail("Registered are: %s.", candidate_list(&versions, 1))));
-}
-
-/*
- * The version that was registered last among those that fit. When that very
- * version is there for several tools or systems, the caller has to choose.
- */
-static void
-resolve_function(JobsCall *call, JobsNewJob *job, ResolveMemo *memo)
-{
-	static const JobArg asked[] = {
-		ARG_FUNCTION, ARG_FUNCTION_VERSION, ARG_TOOL_NAME, ARG_TOOL_VERSION, ARG_OPERATING_SYSTEM
-	};
-	JobsResult	found;
-	bool		same = memo->function != NULL;
-
-	for (int i = 0; same && i < countof(asked); i++)
-		same = same_text(job, memo->function, asked[i]);
-	if (same)
-	{
-		job->function_id = memo->function->function_id;
-		return;
-	}
-	found = jobs_run(&find_functions, A_INT4(call->caller.tenant),
-					 A_PTR(text_value(job, ARG_FUNCTION)),
-					 A_PTR(text_value(job, ARG_FUNCTION_VERSION)),
-					 A_PTR(text_value(job, ARG_TOOL_NAME)),
-					 A_PTR(text_value(job, ARG_TOOL_VERSION)),
-					 A_PTR(text_value(job, ARG_OPERATING_SYSTEM)));
-	if (found.count == 0)
-		no_function(call, job);
-	for (uint64 row = 1; row < found.count; row++)
-		if (DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
-												 jobs_column(&found, 0, 2, NULL),
-												 jobs_column(&found, row, 2, NULL))))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("function %s is ambiguous", text_to_cstring(text_value(job, ARG_FUNCTION))),
-					 errdetail("These fit: %s.", candidate_list(&found, 2)),
-					 errhint("Give tool_name, tool_version or operating_system.")));
-	job->function_id = *DatumGetUUIDP(jobs_column(&found, 0, 1, NULL));
-	memo->function = job;
-}
-
-static void
-resolve_lane(JobsCall *call, JobsNewJob *job, ResolveMemo *memo)
-{
-	JobsResult	found;
-	JobsArg		args[5];
-
-	if (memo->lane != NULL &&
-		memcmp(&memo->lane->function_id, &job->function_id, UUID_LEN) == 0 &&
-		memo->lane->values[ARG_PRIORITY] == job->values[ARG_PRIORITY] &&
-		same_uuid(job, memo->lane, ARG_ASSIGNED_AGENT) &&
-		same_uuid(job, memo->lane, ARG_ASSIGNED_AGENT_POOL))
-	{
-		job->lane = memo->lane->lane;
-		return;
-	}
-	args[0] = A_INT4(call->caller.tenant);
-	args[1] = A_PTR(&job->function_id);
-	args[2] = A_INT4(DatumGetInt32(job->values[ARG_PRIORITY]));
-	args[3] = A_PTR(uuid_value(job, ARG_ASSIGNED_AGENT));
-	args[4] = A_PTR(uuid_value(job, ARG_ASSIGNED_AGENT_POOL));
-	found = jobs_run_args(&find_lane, 5, args);
-	if (found.count == 0)
-		found = jobs_run_args(&add_lane, 5, args);
-	job->lane = DatumGetInt32(jobs_column(&found, 0, 1, NULL));
-	memo->lane = job;
-}
-
-/* The model, agent and pool that a job names must be there. */
-static void
-check_references(JobsCall *call, JobsNewJob *job, ResolveMemo *memo)
-{
-	pg_uuid_t  *model = uuid_value(job, ARG_MODEL);
-	pg_uuid_t  *agent = uuid_value(job, ARG_ASSIGNED_AGENT);
-	pg_uuid_t  *pool = uuid_value(job, ARG_ASSIGNED_AGENT_POOL);
-
-	if (model != NULL && (memo->model == NULL || !same_uuid(job, memo->model, ARG_MODEL)))
-	{
-		const char *kind;
-		int			relation = jobs_relation(call, model, &kind);
-
-		if (relation < JOBS_VIEWER || strcmp(kind, "model") != 0)
-			jobs_error_not_found("model", model);
-		if (relation < JOBS_EXECUTOR)
-			jobs_error_not_allowed("start jobs on", "model", model);
-		memo->model = job;
-	}
-	if (agent != NULL && (memo->agent == NULL || !same_uuid(job, memo->agent, ARG_ASSIGNED_AGENT)))
-	{
-		if (jobs_run(&find_agent, A_INT4(call->caller.tenant), A_PTR(agent)).count == 0)
-			jobs_error_not_found("agent", agent);
-		memo->agent = job;
-	}
-	if (pool != NULL && (memo->pool == NULL || !same_uuid(job, memo->pool, ARG_ASSIGNED_AGENT_POOL)))
-	{
-		if (jobs_run(&find_pool, A_INT4(call->caller.tenant), A_PTR(pool)).count == 0)
-			jobs_error_not_found("agent pool", pool);
-		memo->pool = job;
-	}
-	if (!job->nulls[ARG_DEPENDS_ON])
-	{
-		JobsResult	hidden = jobs_run(&hidden_dependency, A_INT4(call->caller.tenant),
-									  A_PTR(DatumGetArrayTypeP(job->values[ARG_DEPENDS_ON])),
-									  A_BOOL(call->caller.administrator),
-									  A_PTR(&call->caller.user_id));
-
-		if (hidden.count > 0)
-			jobs_error_not_found("job", DatumGetUUIDP(jobs_column(&hidden, 0, 1, NULL)));
-	}
-}
-
 /*
  * The job that was made with this key before is the answer, if it may be seen;
  * one of the same batch (own) may.
@@ -491,7 +129,7 @@ use_existing(JobsCall *call, JobsNewJob *job, const pg_uuid_t *id, bool own)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("idempotency key \"%s\" is in use for a job of another user",
-						text_to_cstring(text_value(job, ARG_IDEMPOTENCY_KEY))),
+						text_to_cstring(jobs_text_value(job, ARG_IDEMPOTENCY_KEY))),
 				 errhint("Choose a key that starts with something of your own.")));
 	job->id = *id;
 	job->existing = true;
@@ -685,10 +323,7 @@ add_batch(JobsCall *call, JobsNewJob *batch, int count, bool numbered)
 
 		CHECK_FOR_INTERRUPTS();
 		job->id = jobs_uuid_new();
-		check_values(job);
-		resolve_function(call, job, &memo);
-		check_references(call, job, &memo);
-		resolve_lane(call, job, &memo);
+		jobs_resolve(call, job, &memo);
 	}
 	element = NO_ELEMENT;
 	resolve_keys(call, batch, count);
@@ -732,7 +367,7 @@ argument_names(void)
 	Datum		names[JOB_ARGS];
 
 	for (int i = 0; i < JOB_ARGS; i++)
-		names[i] = CStringGetTextDatum(arg_infos[i].name);
+		names[i] = CStringGetTextDatum(jobs_argument_name(i));
 	return construct_array(names, JOB_ARGS, TEXTOID, -1, false, TYPALIGN_INT);
 }
 

@@ -1,8 +1,8 @@
 -- Many calls in one session, half of them failing, leave its memory as it was:
--- what json-c allocates goes with an error too. A longer run: psql -v calls=1000000.
+-- what json-c allocates goes with an error too.
 \set ECHO none
 \set QUIET 1
-\if :{?calls} \else \set calls 100000 \endif
+\if :{?calls} \else \set calls 1000000 \endif
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SELECT plan(3);
