@@ -61,7 +61,12 @@
 
 PG_FUNCTION_INFO_V1(jobs_lane_marks);
 
-/* How long an empty lane is left alone; a new job in it waits at most so long. */
+/*
+ * How long lanes that were found empty are left alone: COLD_COST times what it
+ * took to look at them, so that looking costs a small part of the time however
+ * many they are. A job that comes into one is passed over for at most COLD_US.
+ */
+#define COLD_COST		5
 #define COLD_US			(25 * 1000)
 
 /* Takes after which the mark is moved; sooner when much lies behind it. */
@@ -95,7 +100,7 @@ struct JobsLaneState
 	FullTransactionId pending_xid;	/* when all before this have ended */
 	int64		head;			/* oldest job is about here; 0: not known */
 	uint64		guess_epoch;		/* head and cold_until hold while it is this */
-	TimestampTz cold_until;		/* found empty; look again then */
+	TimestampTz cold_until;		/* found empty, look again then; 0: not cold */
 	TimestampTz sweep_at;		/* read from safe not before then */
 	TimestampTz empty_sweep_at; /* the same when nothing is found from mark */
 	int			takes;			/* since the mark was moved */
@@ -288,6 +293,12 @@ run_read(JobsCall *call, JobsLane **lanes, int count, const bool *from_safe)
 	return heads;
 }
 
+static TimestampTz
+cold_until(TimestampTz started, TimestampTz ended)
+{
+	return ended + Min((ended - started) * COLD_COST, COLD_US);
+}
+
 /* Rule 3: sweeps that cost much wait long. */
 static void
 plan_sweep(JobsLaneState *state, TimestampTz started, TimestampTz ended)
@@ -343,7 +354,7 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 			move_mark(state, heads[i] != 0 ? heads[i] : state->head, next);
 		if (may_move || back)
 			jobs_shared_mark_set(file, state->key.tenant, state->key.lane, state->mark, state->safe, back);
-		state->cold_until = heads[i] != 0 ? 0 : ended + COLD_US;
+		state->cold_until = heads[i] != 0 ? 0 : cold_until(started, ended);
 		state->guess_epoch = jobs_guess_epoch();
 		if (heads[i] != 0)
 			state->head = heads[i];
@@ -432,7 +443,7 @@ jobs_lane_taken(const JobsLane *lane, int64 seq, int64 next, bool looked)
 	lane->state->head = looked && next != 0 ? next : seq + 1;
 	lane->state->takes++;
 	if (looked && next == 0)
-		lane->state->cold_until = GetCurrentTimestamp() + COLD_US;
+		lane->state->cold_until = GetCurrentTimestamp();
 }
 
 /*
@@ -446,7 +457,7 @@ jobs_lane_passed(JobsCall *call, const JobsLane *lane, int64 bound)
 	Datum		number = Int32GetDatum(lane->lane);
 	Datum		start = Int64GetDatum(bound + 1);
 
-	lane->state->cold_until = GetCurrentTimestamp() + COLD_US;
+	lane->state->cold_until = GetCurrentTimestamp();
 	if (bound == PG_INT64_MAX)
 		return;
 	found = jobs_run(&read_heads, A_INT4(call->caller.tenant),

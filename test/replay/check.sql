@@ -254,10 +254,17 @@ JOIN span AS s ON s.range @> tstzrange(p.started, p.ended, '[]')
 JOIN jobs_store.agent_function AS f ON f.agent_id = p.agent_id AND f.function_id = s.function_id
 GROUP BY p.call, p.job_id;
 
+-- A lane that was empty is looked at again after 25 ms at the latest: that long
+-- a job that comes into it may be passed over.
 INSERT INTO verdict (what, examined, bad, example)
 SELECT 'no claim passed over a job of higher priority',
-	(SELECT count(*) FROM pick WHERE job_id IS NOT NULL), count(higher),
-	min(format('claim %s took %s, not %s, ready for %s s', call, job_id, higher, round(extract(epoch FROM waited)::numeric, 3))) FILTER (WHERE higher IS NOT NULL)
+	(SELECT count(*) FROM pick WHERE job_id IS NOT NULL), count(higher) FILTER (WHERE waited > '25 ms'),
+	min(format('claim %s took %s, not %s, ready for %s s', call, job_id, higher, round(extract(epoch FROM waited)::numeric, 3))) FILTER (WHERE higher IS NOT NULL AND waited > '25 ms')
+FROM passed;
+
+INSERT INTO figure (what, value)
+SELECT 'priority', format('%s claims passed over a job of higher priority that had come less than 25 ms before, the longest %s ms',
+	count(higher), coalesce(round(extract(epoch FROM max(waited) FILTER (WHERE higher IS NOT NULL)) * 1000, 1), 0))
 FROM passed;
 
 INSERT INTO verdict (what, examined, bad, example)
