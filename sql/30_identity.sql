@@ -29,7 +29,7 @@ COMMENT ON FUNCTION jobs.add_tenant(text) IS 'new tenant; for superusers and the
 CREATE FUNCTION jobs.add_user(email text, role_name text DEFAULT NULL, administrator boolean DEFAULT false, tenant_id uuid DEFAULT NULL) RETURNS uuid
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_add_user' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION jobs.add_user(text, text, boolean, uuid) IS 'new user of a tenant (NULL: the caller''s), for whom the database role role_name (NULL: none) stands. For administrators of the tenant; another tenant only for superusers and the owner of the extension. Errors: 22004, 22023 (empty), 22001, 23505 (address or role in use), 42704 (no such role), 42501, JB404';
+COMMENT ON FUNCTION jobs.add_user(text, text, boolean, uuid) IS 'new user of a tenant (NULL: the caller''s), for whom the database role role_name (NULL: none) stands. For administrators of the tenant, who need CREATEROLE or ADMIN OPTION on the role; another tenant only for superusers and the owner of the extension. Errors: 22004, 22023 (empty), 22001, 23505 (address or role in use), 42704 (no such role), 42501, JB404';
 
 CREATE FUNCTION jobs.register_agent(name text, host_os text DEFAULT NULL, agent_version text DEFAULT NULL) RETURNS uuid
 	SET search_path = pg_catalog, pg_temp

@@ -17,6 +17,7 @@
 #include "jobs.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(jobs_archive);
@@ -65,12 +66,12 @@ static JobsStatement add_entry = {
 
 static JobsStatement park = {
 	.sql = "WITH r AS (DELETE FROM jobs_store.ready WHERE tenant = $1 AND job_id = $2"
-	" RETURNING lane, ordinal + 1 AS ordinal, attempt, max_attempts),"
+	" RETURNING lane, ordinal + 1 AS ordinal, attempt, max_attempts, clock_timestamp() AS now),"
 	" w AS (INSERT INTO jobs_store.waiting (tenant, job_id, check_at, lane, ordinal, attempt, max_attempts, dependent)"
 	" SELECT $1, $2, 'infinity', lane, ordinal, attempt, max_attempts, false FROM r)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, created_by_id, message)"
-	" SELECT $1, $2, ordinal, jobs_store.new_id(), $3, attempt, 'CREATED', $4, 'archived' FROM r",
-	.types = "iuzu",
+	" SELECT $1, $2, ordinal, jobs_store.new_id(), now, attempt, 'CREATED', $3, 'archived' FROM r",
+	.types = "iuu",
 	.expected = SPI_OK_INSERT,
 	.writes_history = true
 };
@@ -88,33 +89,49 @@ static JobsStatement unpark = {
 	.expected = SPI_OK_UPDATE
 };
 
-static JobsStatement has_ended = {
-	.sql = "SELECT jobs.is_terminal(name), name FROM jobs_store.current_status WHERE tenant = $1 AND job_id = $2",
+static JobsStatement find_status = {
+	.sql = "SELECT name FROM jobs_store.current_status WHERE tenant = $1 AND job_id = $2",
 	.types = "iu",
 	.expected = SPI_OK_SELECT
 };
 
+/* How often it is looked again for a job that others move meanwhile. */
+#define MAX_CHASE 1000
+
 /*
- * Out of the queue. A claim that commits while we wait for its lock has made
- * the job its own; then nothing was parked, and the job has not ended.
+ * Out of the queue. While we wait for the lock of a row, a claim or a sweep may
+ * move the job to another table; so it is looked for again until it was caught,
+ * has ended, or is held.
  */
 static void
-park_job(JobsCall *call, const pg_uuid_t *job_id, TimestampTz now)
+park_job(JobsCall *call, const pg_uuid_t *job_id)
 {
-	JobsResult	status;
+	for (int i = 0; i < MAX_CHASE; i++)
+	{
+		JobsResult	current;
+		JobsStatus	status;
 
-	if (jobs_run(&park, A_INT4(call->caller.tenant), A_PTR(job_id), A_TIME(now),
-				 A_PTR(&call->caller.user_id)).count > 0)
-		return;
-	if (jobs_run(&park_waiting, A_INT4(call->caller.tenant), A_PTR(job_id)).count > 0)
-		return;
-	status = jobs_run(&has_ended, A_INT4(call->caller.tenant), A_PTR(job_id));
-	if (!DatumGetBool(jobs_column(&status, 0, 1, NULL)))
-		ereport(ERROR,
-				(errcode(ERRCODE_JOBS_WRONG_STATE),
-				 errmsg("job %s is %s and cannot be archived", jobs_uuid_text(job_id),
-						jobs_status_label(DatumGetJobsStatus(jobs_column(&status, 0, 2, NULL)))),
-				 errhint("Cancel it first, or wait until it has ended.")));
+		CHECK_FOR_INTERRUPTS();
+		if (jobs_run(&park, A_INT4(call->caller.tenant), A_PTR(job_id), A_PTR(&call->caller.user_id)).count > 0 ||
+			jobs_run(&park_waiting, A_INT4(call->caller.tenant), A_PTR(job_id)).count > 0)
+			return;
+		current = jobs_run(&find_status, A_INT4(call->caller.tenant), A_PTR(job_id));
+		status = DatumGetJobsStatus(jobs_column(&current, 0, 1, NULL));
+		if (jobs_status_terminal(status))
+			return;
+		if (jobs_status_in_flight(status))
+			ereport(ERROR,
+					(errcode(ERRCODE_JOBS_WRONG_STATE),
+					 errmsg("job %s is %s and cannot be archived", jobs_uuid_text(job_id),
+							jobs_status_label(status)),
+					 errhint("Cancel it first, or wait until it has ended.")));
+		if (IsolationUsesXactSnapshot())
+			break;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not archive job %s because it changes concurrently", jobs_uuid_text(job_id)),
+			 errhint("The transaction might succeed if retried.")));
 }
 
 static void
@@ -137,7 +154,7 @@ change_archived(FunctionCallInfo fcinfo, bool archived)
 	JobsResult	entry;
 	pg_uuid_t  *id;
 	text	   *reason = jobs_arg_text(fcinfo, 1, "reason", JOBS_MAX_MESSAGE);
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now;
 	const char *kind;
 	Datum		result;
 
@@ -146,6 +163,7 @@ change_archived(FunctionCallInfo fcinfo, bool archived)
 	jobs_enter(fcinfo, &call);
 	kind = jobs_access_require(&call, id, JOBS_EDITOR, archived ? "archive" : "restore");
 	set_archived(&call, id, kind, archived);
+	now = GetCurrentTimestamp();
 	entry = jobs_run(&add_entry, A_INT4(call.caller.tenant), A_PTR(id), A_TIME(now),
 					 A_PTR(cstring_to_text(archived ? "Archived" : "Active")),
 					 A_PTR(&call.caller.user_id), A_PTR(reason));
@@ -153,7 +171,7 @@ change_archived(FunctionCallInfo fcinfo, bool archived)
 	if (strcmp(kind, "job") == 0)
 	{
 		if (archived)
-			park_job(&call, id, now);
+			park_job(&call, id);
 		else if (jobs_run(&unpark, A_INT4(call.caller.tenant), A_PTR(id), A_TIME(now)).count > 0)
 			jobs_sweep_now(&call);
 	}

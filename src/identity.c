@@ -398,6 +398,25 @@ tenant_for_user(JobsCall *call, pg_uuid_t *wanted)
 	return tenant;
 }
 
+/*
+ * Who administers a tenant only may not bind just any role to it: neither one
+ * that stands above all tenants, nor one that is not the caller's to give away.
+ */
+static void
+check_role(JobsCall *call, const char *name)
+{
+	Oid			role = get_role_oid(name, false);
+
+	if (rules_all_tenants(call))
+		return;
+	if (superuser_arg(role) || has_privs_of_role(role, call->owner) ||
+		!(is_admin_of_role(call->role, role) || has_createrole_privilege(call->role)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("not allowed to add a user for role \"%s\"", name),
+				 errhint("It takes CREATEROLE or ADMIN OPTION on the role; a superuser's role can be added by superusers only.")));
+}
+
 Datum
 jobs_add_user(PG_FUNCTION_ARGS)
 {
@@ -412,7 +431,7 @@ jobs_add_user(PG_FUNCTION_ARGS)
 	jobs_enter(fcinfo, &call);
 	tenant = tenant_for_user(&call, jobs_arg_uuid(fcinfo, 3));
 	if (role != NULL)
-		(void) get_role_oid(text_to_cstring(role), false);
+		check_role(&call, text_to_cstring(role));
 	jobs_forget_answers();
 	added = jobs_run(&add_user, A_INT4(tenant), A_TIME(GetCurrentTimestamp()),
 					 A_PTR(email), A_PTR(role), A_BOOL(PG_GETARG_BOOL(2)));

@@ -274,8 +274,7 @@ insert_batch(JobsCall *call, JobsNewJob *batch, int count, int *element)
 	if (used == 0)
 		return;
 
-	/* A mark is safe only if the order of ready jobs is drawn under an xid. */
-	(void) GetTopTransactionId();
+	jobs_begin_write("add_job()");
 	resolved_arrays(jobs, used, &ids, &functions, &lanes, &dependent);
 	jobs_run(&insert_jobs, A_INT4(call->caller.tenant), A_TIME(GetCurrentTimestamp()),
 			 A_PTR(&call->caller.user_id), ids, functions, lanes,

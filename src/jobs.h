@@ -88,6 +88,7 @@ typedef struct JobsStatement
 	bool		writes_history; /* passes the guard of the history */
 	SPIPlanPtr	plan;			/* NULL until first use */
 	int			generation;		/* of the plan made under our settings; 0: none */
+	int			running;		/* executions under way, one within the other */
 } JobsStatement;
 
 typedef struct JobsArg
@@ -172,6 +173,7 @@ extern Datum jobs_column(const JobsResult *result, uint64 row, int column, bool 
 extern Datum jobs_column_copy(JobsCall *call, const JobsResult *result, uint64 row, int column);
 extern void jobs_store_rows(ReturnSetInfo *rsinfo, const JobsResult *result);
 extern bool jobs_writing_history(int triggers_up);
+extern void jobs_begin_write(const char *command);
 
 static inline JobsArg
 jobs_datum(Datum value, bool isnull)

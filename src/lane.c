@@ -38,6 +38,10 @@
  * A job that becomes ready again (retry, release, restore) draws a new seq, so it is
  * like a new one. A row whose claim rolled back was never passed by the mark.
  *
+ * All of this is about rows that get their seq from the sequence under a local xid.
+ * Rows that come with a seq of their own (logical replication, a restore of data into
+ * a live table) are seen by new sessions; on a standby no mark is moved.
+ *
  * Lanes are read only when that tells something: when the session has not seen them
  * for a while (cold: nothing was there), or has taken so much that the mark lags.
  * In between, the head of a lane is guessed to be just after what was taken last;
@@ -82,9 +86,6 @@ PG_FUNCTION_INFO_V1(jobs_lane_marks);
 #define SWEEP_US		(50 * 1000)
 #define CHEAP_US		1000
 
-/* A session that has seen more agents or lanes than this starts over. */
-#define MAX_REMEMBERED	20000
-
 typedef struct LaneKey
 {
 	int32		tenant;
@@ -128,6 +129,12 @@ static JobsStatement find_lanes = {
 	.expected = SPI_OK_SELECT
 };
 
+static JobsStatement read_sequence = {
+	.sql = "SELECT last_value + is_called::integer FROM jobs_store.ready_seq",
+	.types = "",
+	.expected = SPI_OK_SELECT
+};
+
 /* The oldest job of each lane from a seq on; lanes without one are left out. */
 static JobsStatement read_heads = {
 	.sql = "SELECT l.n, h.seq FROM unnest($2, $3) WITH ORDINALITY l(lane, mark, n)"
@@ -137,11 +144,16 @@ static JobsStatement read_heads = {
 	.expected = SPI_OK_SELECT
 };
 
-/* For the life of the session; see MAX_REMEMBERED. */
+/*
+ * For the life of the session. One that has seen more agents or lanes than
+ * max_remembered starts over; it is no less than what one agent needs.
+ */
 static MemoryContext lane_context = NULL;
 static HTAB *lane_states = NULL;
 static HTAB *agent_lanes = NULL;
 static uint64 storage_epoch = 0;
+static Oid	storage_file = InvalidOid;	/* what the marks are about */
+static long max_remembered = 20000;
 
 static void
 start_over(void)
@@ -164,10 +176,11 @@ check_memory(void)
 	uint64		epoch = jobs_storage_epoch();
 
 	if (lane_states == NULL || agent_lanes == NULL || epoch != storage_epoch ||
-		hash_get_num_entries(lane_states) > MAX_REMEMBERED ||
-		hash_get_num_entries(agent_lanes) > MAX_REMEMBERED)
+		hash_get_num_entries(lane_states) > max_remembered ||
+		hash_get_num_entries(agent_lanes) > max_remembered)
 		start_over();
 	storage_epoch = epoch;
+	storage_file = jobs_ready_file();
 }
 
 static JobsLaneState *
@@ -196,8 +209,9 @@ ask_lanes(JobsCall *call, AgentLanes *agent, TimestampTz now)
 		lanes = MemoryContextAlloc(lane_context, sizeof(JobsLane) * found.count);
 	if (agent->lanes != NULL)
 		pfree(agent->lanes);
+	agent->count = 0;
 	agent->lanes = lanes;
-	agent->count = found.count;
+	max_remembered = Max(max_remembered, 2 * (long) found.count);
 	for (uint64 row = 0; row < found.count; row++)
 	{
 		int32		lane = DatumGetInt32(jobs_column(&found, row, 1, NULL));
@@ -206,6 +220,7 @@ ask_lanes(JobsCall *call, AgentLanes *agent, TimestampTz now)
 		lanes[row].priority = DatumGetInt32(jobs_column(&found, row, 2, NULL));
 		lanes[row].state = lane_state(call->caller.tenant, lane);
 	}
+	agent->count = found.count;
 	agent->stamp = jobs_stamp(now);
 }
 
@@ -213,8 +228,8 @@ ask_lanes(JobsCall *call, AgentLanes *agent, TimestampTz now)
 static FullTransactionId
 oldest_running(void)
 {
-	FullTransactionId next = ReadNextFullTransactionId();
 	TransactionId xmin = GetTransactionSnapshot()->xmin;
+	FullTransactionId next = ReadNextFullTransactionId();
 	uint32		epoch = EpochFromFullTransactionId(next);
 
 	if (xmin > XidFromFullTransactionId(next))
@@ -309,6 +324,15 @@ plan_sweep(JobsLaneState *state, TimestampTz started, TimestampTz ended)
 	state->empty_sweep_at = ended - started < CHEAP_US ? 0 : ended + wait;
 }
 
+/* Just after the last seq that was drawn by anybody. */
+static int64
+last_drawn(void)
+{
+	JobsResult	found = jobs_run(&read_sequence);
+
+	return DatumGetInt64(jobs_column(&found, 0, 1, NULL));
+}
+
 /*
  * One read of some lanes, and what follows from it. Lanes in which nothing was
  * found from the mark on, and that have something to sweep, come back for
@@ -319,6 +343,8 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 {
 	bool		may_move = jobs_may_remember();
 	Oid			file = jobs_ready_file();
+	bool		share = file == storage_file;	/* not replaced since check_memory */
+	int64		drawn = 0;
 	FullTransactionId oldest = oldest_running();
 	FullTransactionId next;
 	bool	   *from_safe = palloc(sizeof(bool) * count);
@@ -332,7 +358,10 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 	{
 		JobsLaneState *state = lanes[i]->state;
 
-		learn(state, file);
+		if (share)
+			learn(state, file);
+		if (state->head == 0 && drawn == 0 && may_move)
+			drawn = last_drawn();
 		settled[i] = pending_is_settled(state, oldest);
 		from_safe[i] = state->safe < state->mark && (sweep || started >= state->sweep_at);
 	}
@@ -351,8 +380,8 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 		if (back)
 			state->mark = heads[i];
 		if (may_move)
-			move_mark(state, heads[i] != 0 ? heads[i] : state->head, next);
-		if (may_move || back)
+			move_mark(state, heads[i] != 0 ? heads[i] : Max(state->head, drawn), next);
+		if (share && (may_move || back))
 			jobs_shared_mark_set(file, state->key.tenant, state->key.lane, state->mark, state->safe, back);
 		state->cold_until = heads[i] != 0 ? 0 : cold_until(started, ended);
 		state->guess_epoch = jobs_guess_epoch();
@@ -367,11 +396,11 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 static bool
 wants_read(const JobsLaneState *state, TimestampTz now)
 {
-	if (state->head == 0 || state->guess_epoch != jobs_guess_epoch())
+	if (state->guess_epoch != jobs_guess_epoch())
 		return true;
 	if (state->cold_until != 0)
 		return now >= state->cold_until;
-	return state->takes >= TAKES_PER_READ ||
+	return state->head == 0 || state->takes >= TAKES_PER_READ ||
 		(state->takes >= MIN_TAKES && state->head - state->mark > LONG_WAY);
 }
 

@@ -179,6 +179,22 @@ static JobsStatement extend_lease = {
 	.expected = SPI_OK_UPDATE
 };
 
+static JobsStatement had_lease = {
+	.sql = "SELECT 1 FROM jobs_store.job_status WHERE tenant = $1 AND job_id = $2 AND agent_id = $3 LIMIT 1",
+	.types = "iuu",
+	.expected = SPI_OK_SELECT
+};
+
+/* A job that is neither the caller's to see nor ever was the agent's does not exist for it. */
+static bool
+job_is_known(JobsCall *call, const pg_uuid_t *job_id, const pg_uuid_t *agent_id)
+{
+	const char *kind;
+
+	return jobs_relation(call, job_id, &kind) >= JOBS_VIEWER ||
+		jobs_run(&had_lease, A_INT4(call->caller.tenant), A_PTR(job_id), A_PTR(agent_id)).count > 0;
+}
+
 /*
  * The agent has no lease. When the last entry is what this report made the
  * first time, its answer was lost: the same answer again. (A job that was put
@@ -192,7 +208,7 @@ report_without_lease(JobsCall *call, const JobsReport *report, JobsResult *row)
 	JobsStatus	name;
 	int32		attempt;
 
-	if (current.count == 0)
+	if (current.count == 0 || !job_is_known(call, report->job_id, report->agent_id))
 		return NO_SUCH_JOB;
 	name = DatumGetJobsStatus(jobs_column(&current, 0, 1, NULL));
 	attempt = DatumGetInt32(jobs_column(&current, 0, 2, NULL));
@@ -240,7 +256,7 @@ fail_and_retry(JobsCall *call, const JobsReport *report, int32 attempt, int32 ma
 		appendStringInfo(&message, ": %s", text_to_cstring(report->message));
 	appendStringInfo(&message, "; next attempt %s%s", delay > 0 ? "not before " : "at once",
 					 delay > 0 ? timestamptz_to_str(next) : "");
-	(void) GetTopTransactionId();
+	jobs_begin_write("update_job_status()");
 	jobs_void_guesses();
 	*row = jobs_run(&put_back, A_INT4(call->caller.tenant), A_PTR(report->agent_id),
 					A_PTR(report->job_id), jobs_datum(TimestampTzGetDatum(next), delay == 0),
@@ -449,15 +465,14 @@ jobs_release_job(PG_FUNCTION_ARGS)
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, report.agent_id);
 	later = !PG_ARGISNULL(2) && PG_GETARG_TIMESTAMPTZ(2) > GetCurrentTimestamp();
-	(void) GetTopTransactionId();
+	jobs_begin_write("release_job()");
 	jobs_void_guesses();
 	row = jobs_run(&put_back, A_INT4(call.caller.tenant), A_PTR(report.agent_id), A_PTR(report.job_id),
 				   jobs_datum(PG_GETARG_DATUM(2), !later),
 				   A_PTR(message), A_INT4(1), A_PTR(&call.caller.user_id));
 	if (row.count == 0)
 	{
-		row = jobs_run(&find_current, A_INT4(call.caller.tenant), A_PTR(report.job_id));
-		if (row.count == 0)
+		if (!job_is_known(&call, report.job_id, report.agent_id))
 			jobs_error_not_found("job", report.job_id);
 		jobs_error_lease_lost(report.job_id, report.agent_id);
 	}

@@ -14,21 +14,25 @@
  * plan is made and hold millions when it is used. In an empty table all costs
  * are alike, and the planner is content with half of a key. (That is why there is
  * a hook: no setting and no statistics make it believe that an empty table is
- * large. It acts on our own planning and on nothing else.) When something, say
+ * large. It acts while one of our own statements is planned and run for the first
+ * time, and so at most on what that one calls.) When something, say
  * ANALYZE, makes the server plan a statement again by itself, that is noticed by
- * the generation of the plan, and it is made anew our way the next time.
+ * the generation of the plan, and it is made anew our way the next time (unless it
+ * is running further up: a statement may call itself through a function or trigger).
  *
  *-------------------------------------------------------------------------
  */
 #include "jobs.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "optimizer/plancat.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
@@ -79,7 +83,7 @@ static const char *const planner_off[] = {
 #define NOT_WRITING (-1)
 static int	writing_depth = NOT_WRITING;
 
-/* True while one of our own statements is planned; see execute_planning. */
+/* True while one of our own statements is planned, and run for the first time. */
 static bool planning = false;
 static get_relation_info_hook_type previous_relation_hook = NULL;
 
@@ -208,6 +212,17 @@ split_arguments(int nargs, const JobsArg *args, Datum *values, char *nulls)
 	}
 }
 
+/*
+ * To be called before jobs become ready: what is drawn from the sequence of ready
+ * jobs must be drawn under an xid (see lane.c). 25006 where nothing can be written.
+ */
+void
+jobs_begin_write(const char *command)
+{
+	PreventCommandIfReadOnly(command);
+	(void) GetTopTransactionId();
+}
+
 static void
 prepare(JobsStatement *statement)
 {
@@ -240,50 +255,45 @@ trigger_depth(void)
 	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
 }
 
+/*
+ * Runs a statement; one that has to be planned first, with the settings of ours.
+ * Whatever happens, the marks of what is under way are taken back.
+ */
 static int
-execute(JobsStatement *statement, Datum *values, const char *nulls)
+execute(JobsStatement *statement, Datum *values, const char *nulls, bool plan)
 {
-	int			code;
-	int			outer = writing_depth;
+	volatile int level = 0;
+	int			outer_depth = writing_depth;
+	bool		outer_planning = planning;
+	int			code = 0;
 
-	if (!statement->writes_history)
-		return SPI_execute_plan(statement->plan, values, nulls, false, 0);
-	writing_depth = trigger_depth();
+	statement->running++;
 	PG_TRY();
 	{
+		if (statement->writes_history)
+			writing_depth = trigger_depth();
+		if (plan)
+		{
+			level = NewGUCNestLevel();
+			for (int i = 0; i < countof(planner_off); i++)
+				(void) set_config_option(planner_off[i], "off", PGC_USERSET, PGC_S_SESSION,
+										 GUC_ACTION_SAVE, true, 0, false);
+			planning = true;
+		}
 		code = SPI_execute_plan(statement->plan, values, nulls, false, 0);
 	}
 	PG_FINALLY();
 	{
-		writing_depth = outer;
+		statement->running--;
+		writing_depth = outer_depth;
+		planning = outer_planning;
 	}
 	PG_END_TRY();
-	return code;
-}
-
-/* Execution that has to plan first does so with the settings of ours. */
-static int
-execute_planning(JobsStatement *statement, Datum *values, const char *nulls)
-{
-	int			level = NewGUCNestLevel();
-	bool		outer = planning;
-	int			code = 0;
-
-	for (int i = 0; i < countof(planner_off); i++)
-		(void) set_config_option(planner_off[i], "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	planning = true;
-	PG_TRY();
+	if (plan)
 	{
-		code = execute(statement, values, nulls);
+		AtEOXact_GUC(true, level);
+		statement->generation = plan_generation(statement);
 	}
-	PG_FINALLY();
-	{
-		planning = outer;
-	}
-	PG_END_TRY();
-	AtEOXact_GUC(true, level);
-	statement->generation = plan_generation(statement);
 	return code;
 }
 
@@ -299,7 +309,7 @@ jobs_run_args(JobsStatement *statement, int nargs, const JobsArg *args)
 		elog(ERROR, "statement takes %d parameters, not %d: %s",
 			 (int) strlen(statement->types), nargs, statement->sql);
 	split_arguments(nargs, args, values, nulls);
-	if (statement->plan != NULL && statement->generation != 0 &&
+	if (statement->plan != NULL && statement->running == 0 && statement->generation != 0 &&
 		plan_generation(statement) != statement->generation)
 	{
 		SPI_freeplan(statement->plan);
@@ -307,10 +317,8 @@ jobs_run_args(JobsStatement *statement, int nargs, const JobsArg *args)
 	}
 	if (statement->plan == NULL)
 		prepare(statement);
-	if (statement->generation == 0 || !SPI_plan_is_valid(statement->plan))
-		code = execute_planning(statement, values, nulls);
-	else
-		code = execute(statement, values, nulls);
+	code = execute(statement, values, nulls,
+				   statement->generation == 0 || !SPI_plan_is_valid(statement->plan));
 	if (code != statement->expected)
 		elog(ERROR, "unexpected result %s of \"%s\"",
 			 SPI_result_code_string(code), statement->sql);

@@ -7,8 +7,8 @@
  * their work starts is asked by every call and hardly ever changes. Answers are
  * remembered under three rules, which make the memory a matter of speed only:
  *
- * - It is filled and used only while the transaction has written nothing and
- *	 takes a new snapshot for each statement. So it never holds what the
+ * - It is filled and used only on a primary, while the transaction has written
+ *	 nothing and takes a new snapshot for each statement. So it never holds what the
  *	 transaction itself did and may undo, nor what an old snapshot sees.
  * - Except for marks, which have rules of their own (lane.c), it is at most
  *	 MEMORY_MS old, and forgotten at once when this session changes something
@@ -22,6 +22,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "utils/inval.h"
@@ -150,7 +151,8 @@ jobs_forget_answers(void)
 bool
 jobs_may_remember(void)
 {
-	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) && !IsolationUsesXactSnapshot();
+	return !TransactionIdIsValid(GetTopTransactionIdIfAny()) && !IsolationUsesXactSnapshot() &&
+		!RecoveryInProgress();
 }
 
 /* The stamp of an answer that is asked for now. */

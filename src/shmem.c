@@ -6,8 +6,8 @@
  * A hint and nothing else: the tables are the truth, and every session has
  * marks of its own (lane.c, which says what makes a mark safe; nothing in that
  * depends on which session found it). Sharing them spares a new session the
- * walk over what the others have claimed. Without preloading, or when the table
- * is full, sessions keep to their own.
+ * walk over what the others have claimed. Without preloading sessions keep to
+ * their own.
  *
  * Locks: the LWLock of the table covers which entries there are; the spinlock of
  * an entry covers its values. Nothing is called under the spinlock.
@@ -22,7 +22,7 @@
 #include "storage/shmem.h"
 #include "storage/spin.h"
 
-/* Entries; more lanes than this are not shared. */
+/* Lanes that can be shared; when more come, all are forgotten. */
 #define SHARED_LANES 16384
 
 /* A lane of one table of ready jobs: another table, other marks. */
@@ -66,7 +66,8 @@ startup(void)
 	if (previous_startup_hook)
 		previous_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	marks = ShmemInitHash("jobs marks", SHARED_LANES, SHARED_LANES, &info, HASH_ELEM | HASH_BLOBS);
+	marks = ShmemInitHash("jobs marks", SHARED_LANES, SHARED_LANES, &info,
+						  HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
 	lock = &GetNamedLWLockTranche("jobs marks")->lock;
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -117,28 +118,34 @@ jobs_shared_mark_get(Oid file, int32 tenant, int32 lane, int64 *mark, int64 *saf
 	return entry != NULL;
 }
 
+/* Under the exclusive lock. A full table starts over: hints may be lost. */
 static SharedMark *
 enter(const SharedKey *key)
 {
+	HASH_SEQ_STATUS scan;
 	SharedMark *entry;
 	bool		found;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
 	entry = hash_search(marks, key, HASH_ENTER_NULL, &found);
+	if (entry == NULL)
+	{
+		hash_seq_init(&scan, marks);
+		while ((entry = hash_seq_search(&scan)) != NULL)
+			hash_search(marks, &entry->key, HASH_REMOVE, NULL);
+		entry = hash_search(marks, key, HASH_ENTER_NULL, &found);
+	}
 	if (entry != NULL && !found)
 	{
 		SpinLockInit(&entry->mutex);
 		entry->mark = 0;
 		entry->safe = 0;
 	}
-	LWLockRelease(lock);
 	return entry;
 }
 
 /*
- * Tells the others. Entries are never removed, so one that was found stays
- * valid without the lock. safe only grows; the mark may go back, when a sweep
- * has found a job behind it.
+ * Tells the others. safe only grows; the mark may go back, when a sweep has found
+ * a job behind it.
  */
 void
 jobs_shared_mark_set(Oid file, int32 tenant, int32 lane, int64 mark, int64 safe, bool back)
@@ -150,13 +157,18 @@ jobs_shared_mark_set(Oid file, int32 tenant, int32 lane, int64 mark, int64 safe,
 		return;
 	LWLockAcquire(lock, LW_SHARED);
 	entry = hash_search(marks, &key, HASH_FIND, NULL);
-	LWLockRelease(lock);
 	if (entry == NULL)
+	{
+		LWLockRelease(lock);
+		LWLockAcquire(lock, LW_EXCLUSIVE);
 		entry = enter(&key);
-	if (entry == NULL)
-		return;
-	SpinLockAcquire(&entry->mutex);
-	entry->safe = Max(entry->safe, safe);
-	entry->mark = back ? mark : Max(entry->mark, mark);
-	SpinLockRelease(&entry->mutex);
+	}
+	if (entry != NULL)
+	{
+		SpinLockAcquire(&entry->mutex);
+		entry->safe = Max(entry->safe, safe);
+		entry->mark = back ? mark : Max(entry->mark, mark);
+		SpinLockRelease(&entry->mutex);
+	}
+	LWLockRelease(lock);
 }

@@ -173,8 +173,7 @@ sweep_tenant(JobsCall *call)
 	if (!DatumGetBool(jobs_column(&due, 0, 1, NULL)))
 		return 0;
 
-	/* Jobs become ready below, and ready jobs are drawn under an xid. */
-	(void) GetTopTransactionId();
+	jobs_begin_write("sweep()");
 	moved = wake_after(call, jobs_run(&drop_lost, t, n), now);
 	for (int i = 0; i < MAX_ROUNDS && canceled > 0; i++)
 	{
