@@ -88,7 +88,7 @@ jobs_arg_range(FunctionCallInfo fcinfo, int argno, const char *name, int32 low, 
 	return value;
 }
 
-/* A length of time that a lease may have: more than none, at most a year. */
+/* A length of time that a lease may have: more than none, at most 366 days. */
 Interval *
 jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name)
 {
@@ -100,12 +100,12 @@ jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name)
 	days = (int64) lease->month * DAYS_PER_MONTH + lease->day + lease->time / USECS_PER_DAY;
 	if (lease->month < 0 || lease->day < 0 || lease->time < 0 ||
 		(lease->month == 0 && lease->day == 0 && lease->time == 0) ||
-		days > 366)
+		days > 366 || (days == 366 && lease->time % USECS_PER_DAY != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is out of range: %s", name,
 						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(lease)))),
-				 errhint("It must be longer than 0 and at most a year, for instance '60 s'.")));
+				 errhint("It must be longer than 0 and at most 366 days, for instance '60 s'.")));
 	return lease;
 }
 

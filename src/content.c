@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -104,6 +105,14 @@ static Resource artifact_resource = {
 };
 
 static Resource *const resources[] = {&job_resource, &model_resource, &artifact_resource};
+
+/* What the server does not take for a mistake of the caller's, but is one here. */
+static int
+file_errcode(void)
+{
+	return errno == ENAMETOOLONG || errno == ELOOP ?
+		errcode(ERRCODE_INVALID_PARAMETER_VALUE) : errcode_for_file_access();
+}
 
 static JobsStatement add_model = {
 	.sql = "INSERT INTO jobs_store.model (tenant, id, created, created_by_id) VALUES ($1, $2, $3, $4)",
@@ -642,7 +651,9 @@ jobs_read_text(PG_FUNCTION_ARGS)
 	jobs_arg_require(fcinfo, 1, "encoding");
 	name = PG_GETARG_TEXT_PP(1);
 	encoding = pg_char_to_encoding(text_to_cstring(name));
-	if (encoding < 0)
+	if (encoding < 0 ||
+		(encoding != GetDatabaseEncoding() && encoding != PG_SQL_ASCII && GetDatabaseEncoding() != PG_SQL_ASCII &&
+		 !OidIsValid(FindDefaultConversionProc(encoding, GetDatabaseEncoding()))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown encoding: \"%s\"", text_to_cstring(name)),
@@ -709,7 +720,7 @@ write_file(JobsCall *call, const Content *content, const char *path)
 	int			fd = OpenTransientFile(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY);
 
 	if (fd < 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create file \"%s\": %m", path)));
+		ereport(ERROR, (file_errcode(), errmsg("could not create file \"%s\": %m", path)));
 	for (int64 offset = 0; offset < content->size; offset += JOBS_CHUNK)
 	{
 		int			length = Min(JOBS_CHUNK, content->size - offset);
@@ -725,11 +736,11 @@ write_file(JobsCall *call, const Content *content, const char *path)
 		{
 			if (errno == 0)
 				errno = ENOSPC;
-			ereport(ERROR, (errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path)));
+			ereport(ERROR, (file_errcode(), errmsg("could not write file \"%s\": %m", path)));
 		}
 	}
 	if (fchmod(fd, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) != 0 || CloseTransientFile(fd) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not close file \"%s\": %m", path)));
+		ereport(ERROR, (file_errcode(), errmsg("could not close file \"%s\": %m", path)));
 	pfree(buffer);
 }
 

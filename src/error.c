@@ -34,23 +34,26 @@ jobs_error_not_allowed(const char *action, const char *kind, const pg_uuid_t *id
 			 errhint("Ask its owner or an administrator of the tenant.")));
 }
 
+/* attempt 0: the agent did not say which it has */
 void
-jobs_error_lease_lost(const pg_uuid_t *job_id, const pg_uuid_t *agent_id)
+jobs_error_lease_lost(const pg_uuid_t *job_id, const pg_uuid_t *agent_id, int32 attempt)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_JOBS_LEASE_LOST),
-			 errmsg("agent %s does not hold job %s", jobs_uuid_text(agent_id),
+			 errmsg("agent %s does not hold %sjob %s", jobs_uuid_text(agent_id),
+					attempt == 0 ? "" : psprintf("attempt %d of ", attempt),
 					jobs_uuid_text(job_id)),
-			 errhint("Stop working on the job: it was canceled, has ended, or is another's now.")));
+			 errhint("Stop working on that: it was canceled, has ended, or was handed out again.")));
 }
 
+/* reported: by an agent, which may not set all statuses */
 void
-jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to)
+jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to, bool reported)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_JOBS_WRONG_STATE),
 			 errmsg("job %s cannot go from %s to %s", jobs_uuid_text(job_id),
 					from == JOBS_NO_STATUS ? "(none)" : jobs_status_label(from),
 					jobs_status_label(to)),
-			 errhint("Allowed from there: %s.", jobs_status_next_list(from))));
+			 errhint("Allowed from there: %s.", jobs_status_next_list(from, reported))));
 }

@@ -94,7 +94,7 @@ check_step(const HistoryRow *row)
 	if (!previous_status(row, &previous))
 	{
 		if (!jobs_can_transition(JOBS_CREATED, row->name) && !jobs_can_transition(JOBS_PENDING, row->name))
-			jobs_error_transition(row->job_id, JOBS_PENDING, row->name);
+			jobs_error_transition(row->job_id, JOBS_PENDING, row->name, false);
 		return;
 	}
 
@@ -102,7 +102,7 @@ check_step(const HistoryRow *row)
 	if (previous == row->name && jobs_status_in_flight(previous) && jobs_status_reportable(previous))
 		return;
 	if (!jobs_can_transition(previous, row->name))
-		jobs_error_transition(row->job_id, previous, row->name);
+		jobs_error_transition(row->job_id, previous, row->name, false);
 }
 
 static void

@@ -94,7 +94,8 @@ answer(JobsCall *call, uint64 extended, const JobsResult *dropped)
 	canceled = list_jobs(&message, dropped, true);
 	lost = list_jobs(&message, dropped, false);
 	if (canceled + lost == 0)
-		appendStringInfo(&message, "%llu leases extended", (unsigned long long) extended);
+		appendStringInfo(&message, "%llu %s extended", (unsigned long long) extended,
+						 extended == 1 ? "lease" : "leases");
 	return jobs_no_op(call, lost > 0 ? "lost" : canceled > 0 ? "canceled" : "ok", message.data);
 }
 

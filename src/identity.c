@@ -250,7 +250,7 @@ jobs_caller_require(JobsCall *call)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("role \"%s\" is no user of jobs", role),
-			 errhint("An administrator can add it with jobs.add_user(email, role_name => '%s').", role)));
+			 errhint("An administrator can add it with jobs.add_user(email, role_name => %s).", quote_literal_cstr(role))));
 }
 
 /*
@@ -325,6 +325,10 @@ peek_caller(FunctionCallInfo fcinfo, JobsCaller *caller)
 	jobs_enter_any(fcinfo, &call);
 	found = jobs_caller_lookup(&call);
 	*caller = call.caller;
+
+	/* Before the default tenant is there, who will be its administrator. */
+	if (!found)
+		caller->administrator = rules_all_tenants(&call);
 	jobs_leave(&call);
 	return found;
 }
@@ -347,7 +351,8 @@ jobs_is_administrator(PG_FUNCTION_ARGS)
 {
 	JobsCaller	caller;
 
-	PG_RETURN_BOOL(peek_caller(fcinfo, &caller) && caller.administrator);
+	(void) peek_caller(fcinfo, &caller);
+	PG_RETURN_BOOL(caller.administrator);
 }
 
 Datum
@@ -421,7 +426,7 @@ Datum
 jobs_add_user(PG_FUNCTION_ARGS)
 {
 	text	   *email = jobs_arg_name(fcinfo, 0, "email");
-	text	   *role = jobs_arg_text(fcinfo, 1, "role_name", 0);
+	text	   *role = PG_ARGISNULL(1) ? NULL : jobs_arg_name(fcinfo, 1, "role_name");
 	JobsCall	call;
 	JobsResult	added;
 	int32		tenant;
@@ -531,8 +536,14 @@ jobs_add_function(PG_FUNCTION_ARGS)
 	Datum		id;
 
 	for (int i = 0; i < countof(names); i++)
+	{
 		t[i] = i < 2 ? jobs_arg_name(fcinfo, i, names[i]) :
 			jobs_arg_text(fcinfo, i, names[i], JOBS_MAX_SHORT_TEXT);
+
+		/* An empty tool is none. */
+		if (t[i] != NULL && VARSIZE_ANY_EXHDR(t[i]) == 0)
+			t[i] = NULL;
+	}
 	check_function_name(t[0]);
 	jobs_enter(fcinfo, &call);
 	found = jobs_run(&add_function, A_INT4(call.caller.tenant), A_TIME(GetCurrentTimestamp()),

@@ -386,7 +386,7 @@ check_job_array(Jsonb *jobs)
 }
 
 static JobsStatement one_element = {
-	.sql = "SELECT jsonb_build_array($1 -> $2)",
+	.sql = "SELECT jsonb_build_array($1 -> $2), jsonb_typeof($1 -> $2)",
 	.types = "ji",
 	.expected = SPI_OK_SELECT
 };
@@ -439,7 +439,13 @@ expand(Jsonb *jobs)
 	{
 		JobsResult	single = jobs_run(&one_element, A_PTR(jobs), A_INT4(i));
 
+		char	   *type = TextDatumGetCString(jobs_column(&single, 0, 2, NULL));
+
 		CHECK_FOR_INTERRUPTS();
+		if (strcmp(type, "object") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("element %u of jobs must be an object, not %s", i, type)));
 		error = try_expand(DatumGetJsonbP(jobs_column(&single, 0, 1, NULL)), names, &rows);
 		if (error != NULL)
 			ereport(ERROR,

@@ -134,8 +134,8 @@ extern pg_uuid_t jobs_uuid_new(void);
 #define ERRCODE_JOBS_LEASE_LOST		MAKE_SQLSTATE('J', 'B', '4', '1', '0')
 pg_noreturn extern void jobs_error_not_found(const char *kind, const pg_uuid_t *id);
 pg_noreturn extern void jobs_error_not_allowed(const char *action, const char *kind, const pg_uuid_t *id);
-pg_noreturn extern void jobs_error_lease_lost(const pg_uuid_t *job_id, const pg_uuid_t *agent_id);
-pg_noreturn extern void jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to);
+pg_noreturn extern void jobs_error_lease_lost(const pg_uuid_t *job_id, const pg_uuid_t *agent_id, int32 attempt);
+pg_noreturn extern void jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to, bool reported);
 extern char *jobs_uuid_text(const pg_uuid_t *id);
 
 /* args.c */
@@ -156,7 +156,7 @@ extern bool jobs_status_terminal(JobsStatus status);
 extern bool jobs_status_in_flight(JobsStatus status);
 extern bool jobs_status_reportable(JobsStatus status);
 extern bool jobs_can_transition(int from, JobsStatus to);
-extern char *jobs_status_next_list(int from);
+extern char *jobs_status_next_list(int from, bool reportable);
 
 /* query.c */
 extern void jobs_query_init(void);

@@ -340,9 +340,9 @@ jobs_report(JobsCall *call, const JobsReport *report)
 		case NO_SUCH_JOB:
 			jobs_error_not_found("job", report->job_id);
 		case NOT_HELD:
-			jobs_error_lease_lost(report->job_id, report->agent_id);
+			jobs_error_lease_lost(report->job_id, report->agent_id, report->attempt);
 		case NOT_PERMITTED:
-			jobs_error_transition(report->job_id, from, report->name);
+			jobs_error_transition(report->job_id, from, report->name, true);
 	}
 	return row;
 }
@@ -413,7 +413,7 @@ report_as_user(JobsCall *call, const pg_uuid_t *job_id, JobsStatus name, text *m
 
 		return jobs_column_copy(call, &current, 0, 5);
 	}
-	jobs_error_transition(job_id, was, name);
+	jobs_error_transition(job_id, was, name, true);
 }
 
 Datum
@@ -474,7 +474,7 @@ jobs_release_job(PG_FUNCTION_ARGS)
 	{
 		if (!job_is_known(&call, report.job_id, report.agent_id))
 			jobs_error_not_found("job", report.job_id);
-		jobs_error_lease_lost(report.job_id, report.agent_id);
+		jobs_error_lease_lost(report.job_id, report.agent_id, 0);
 	}
 	entry = jobs_column_copy(&call, &row, 0, 1);
 	jobs_leave(&call);

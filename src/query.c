@@ -280,7 +280,8 @@ execute(JobsStatement *statement, Datum *values, const char *nulls, bool plan)
 										 GUC_ACTION_SAVE, true, 0, false);
 			planning = true;
 		}
-		code = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+		/* In parallel mode nothing is written, and no command may begin. */
+		code = SPI_execute_plan(statement->plan, values, nulls, IsInParallelMode(), 0);
 	}
 	PG_FINALLY();
 	{
@@ -342,7 +343,7 @@ jobs_run_text(const char *sql, const char *letters, const JobsArg *args)
 	int			code;
 
 	split_arguments(nargs, args, values, nulls);
-	code = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	code = SPI_execute_with_args(sql, nargs, types, values, nulls, IsInParallelMode(), 0);
 	if (code != SPI_OK_SELECT && code != SPI_OK_UTILITY)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(code), sql);
 	result.table = SPI_tuptable;

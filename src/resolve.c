@@ -53,16 +53,18 @@ static const JobArgInfo arg_infos[JOB_ARGS] = {
 static JobsStatement find_functions = {
 	.sql = "SELECT id, version, tool_name, tool_version, operating_system"
 	" FROM jobs_store.function_version WHERE tenant = $1 AND name = $2"
-	" AND ($3 IS NULL OR version = $3) AND ($4 IS NULL OR tool_name = $4)"
-	" AND ($5 IS NULL OR tool_version = $5) AND ($6 IS NULL OR operating_system = $6)"
+	" AND ($3 IS NULL OR version = $3) AND ($4 IS NULL OR coalesce(tool_name, '') = $4)"
+	" AND ($5 IS NULL OR coalesce(tool_version, '') = $5)"
+	" AND ($6 IS NULL OR coalesce(operating_system, '') = $6)"
 	" ORDER BY id DESC",
 	.types = "ittttt",
 	.expected = SPI_OK_SELECT
 };
 
 static JobsStatement find_versions = {
-	.sql = "SELECT concat_ws(' ', version, tool_name, tool_version, operating_system)"
-	" FROM jobs_store.function_version WHERE tenant = $1 AND name = $2 ORDER BY id DESC LIMIT 10",
+	.sql = "SELECT string_agg(concat_ws(' ', version, tool_name, tool_version, operating_system), ', ' ORDER BY id DESC)"
+	" FROM (SELECT * FROM jobs_store.function_version WHERE tenant = $1 AND name = $2"
+	" ORDER BY id DESC LIMIT 10) v HAVING count(*) > 0",
 	.types = "it",
 	.expected = SPI_OK_SELECT
 };
@@ -179,23 +181,33 @@ check_values(JobsNewJob *job)
 		jobs_check_array(DatumGetArrayTypeP(job->values[ARG_SOURCES]), "sources", JOBS_MAX_BATCH);
 }
 
-/* "version tool tool-version system" of each row, for messages. */
+static bool
+same_version(const JobsResult *found, uint64 row)
+{
+	return DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
+												jobs_column(found, 0, 2, NULL),
+												jobs_column(found, row, 2, NULL)));
+}
+
+/* "version tool tool-version system" of each row of the first one's version. */
 static char *
-candidate_list(const JobsResult *found, int first_column)
+candidate_list(const JobsResult *found)
 {
 	StringInfoData list;
 
 	initStringInfo(&list);
 	for (uint64 row = 0; row < found->count; row++)
 	{
+		if (!same_version(found, row))
+			continue;
 		if (row > 0)
 			appendStringInfoString(&list, ", ");
-		for (int column = first_column; column <= found->table->tupdesc->natts; column++)
+		for (int column = 2; column <= found->table->tupdesc->natts; column++)
 		{
 			char	   *value = SPI_getvalue(found->table->vals[row], found->table->tupdesc, column);
 
 			if (value != NULL)
-				appendStringInfo(&list, "%s%s", column > first_column ? " " : "", value);
+				appendStringInfo(&list, "%s%s", column > 2 ? " " : "", value);
 		}
 	}
 	return list.data;
@@ -216,7 +228,7 @@ no_function(JobsCall *call, JobsNewJob *job)
 	ereport(ERROR,
 			(errcode(ERRCODE_JOBS_NOT_FOUND),
 			 errmsg("function %s has no version that fits", name),
-			 errdetail("Registered are: %s.", candidate_list(&versions, 1))));
+			 errdetail("Registered are: %s.", TextDatumGetCString(jobs_column(&versions, 0, 1, NULL)))));
 }
 
 /*
@@ -248,14 +260,12 @@ resolve_function(JobsCall *call, JobsNewJob *job, ResolveMemo *memo)
 	if (found.count == 0)
 		no_function(call, job);
 	for (uint64 row = 1; row < found.count; row++)
-		if (DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
-												 jobs_column(&found, 0, 2, NULL),
-												 jobs_column(&found, row, 2, NULL))))
+		if (same_version(&found, row))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("function %s is ambiguous", text_to_cstring(jobs_text_value(job, ARG_FUNCTION))),
-					 errdetail("These fit: %s.", candidate_list(&found, 2)),
-					 errhint("Give tool_name, tool_version or operating_system.")));
+					 errdetail("These fit: %s.", candidate_list(&found)),
+					 errhint("Give tool_name, tool_version or operating_system; the empty string means none.")));
 	job->function_id = *DatumGetUUIDP(jobs_column(&found, 0, 1, NULL));
 	memo->function = job;
 }

@@ -141,10 +141,17 @@ label_list(int set)
 	return list.data;
 }
 
+/* With reportable, only what an agent may report of them. */
 char *
-jobs_status_next_list(int from)
+jobs_status_next_list(int from, bool reportable)
 {
-	char	   *list = label_list(next_set(from));
+	int			set = next_set(from);
+	char	   *list;
+
+	for (int s = 0; reportable && s < JOBS_STATUS_COUNT; s++)
+		if (!jobs_status_reportable(s))
+			set &= ~(1 << s);
+	list = label_list(set);
 
 	return list[0] == '\0' ? "nothing" : list;
 }
