@@ -43,7 +43,8 @@
  * a live table) are seen by new sessions; on a standby no mark is moved.
  *
  * Lanes are read only when that tells something: when the session has not seen them
- * for a while (cold: nothing was there), or has taken so much that the mark lags.
+ * for a while (cold: nothing was there), has taken so much that the mark lags, or
+ * has something to sweep.
  * In between, the head of a lane is guessed to be just after what was taken last;
  * the claim itself finds the row. Such guesses are void when this session makes jobs
  * ready or rolls something back.
@@ -80,11 +81,12 @@ PG_FUNCTION_INFO_V1(jobs_lane_marks);
 
 /*
  * Sweeps of a lane that has work wait this many times as long as the last one
- * took, at least SWEEP_US; those of an empty one only if it took CHEAP_US.
+ * took, at least SWEEP_US; those of an empty one only when there are more than
+ * CHEAP_SWEEP places to sweep: an agent must not be sent away without a good reason.
  */
 #define SWEEP_COST		30
 #define SWEEP_US		(50 * 1000)
-#define CHEAP_US		1000
+#define CHEAP_SWEEP		100000
 
 typedef struct LaneKey
 {
@@ -321,7 +323,7 @@ plan_sweep(JobsLaneState *state, TimestampTz started, TimestampTz ended)
 	TimestampTz wait = (ended - started) * SWEEP_COST;
 
 	state->sweep_at = ended + Max(SWEEP_US, wait);
-	state->empty_sweep_at = ended - started < CHEAP_US ? 0 : ended + wait;
+	state->empty_sweep_at = ended + wait;
 }
 
 /* Just after the last seq that was drawn by anybody. */
@@ -387,7 +389,8 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 		state->guess_epoch = jobs_guess_epoch();
 		if (heads[i] != 0)
 			state->head = heads[i];
-		else if (!from_safe[i] && state->safe < state->mark && ended >= state->empty_sweep_at)
+		else if (!from_safe[i] && state->safe < state->mark &&
+				 (state->mark - state->safe < CHEAP_SWEEP || ended >= state->empty_sweep_at))
 			lanes[again++] = lanes[i];
 	}
 	return again;
@@ -400,6 +403,8 @@ wants_read(const JobsLaneState *state, TimestampTz now)
 		return true;
 	if (state->cold_until != 0)
 		return now >= state->cold_until;
+	if (state->safe < state->mark && now >= state->sweep_at)
+		return true;
 	return state->head == 0 || state->takes >= TAKES_PER_READ ||
 		(state->takes >= MIN_TAKES && state->head - state->mark > LONG_WAY);
 }
