@@ -53,5 +53,6 @@ SELECT is(pg_temp.rounds(:count), 4 * :count || ' of ' || 8 * :count || ' failed
 SELECT cmp_ok(pg_temp.held() - :held, '<', 1024::bigint, 'memory contexts do not grow');
 SELECT cmp_ok(coalesce(pg_temp.resident() - nullif(:'resident', '')::bigint, 0), '<', 2048::bigint, 'the process does not grow');
 
+SELECT diag(format('contexts %s kB before, %s kB after; process %s kB before, %s kB after', :held, pg_temp.held(), :'resident', pg_temp.resident()));
 SELECT * FROM finish();
 ROLLBACK;
