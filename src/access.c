@@ -363,8 +363,12 @@ jobs_remove_access(PG_FUNCTION_ARGS)
 	return access;
 }
 
+/*
+ * A set of what belongs to the resource that argument 0 names, for whoever may
+ * see it. The statement takes tenant and resource.
+ */
 Datum
-jobs_list_access(PG_FUNCTION_ARGS)
+jobs_list_of_resource(FunctionCallInfo fcinfo, JobsStatement *statement)
 {
 	JobsCall	call;
 	JobsResult	found;
@@ -373,8 +377,14 @@ jobs_list_access(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	jobs_enter(fcinfo, &call);
 	jobs_access_require(&call, PG_GETARG_UUID_P(0), JOBS_VIEWER, "see");
-	found = jobs_run(&list_access, A_INT4(call.caller.tenant), A_PTR(PG_GETARG_UUID_P(0)));
+	found = jobs_run(statement, A_INT4(call.caller.tenant), A_PTR(PG_GETARG_UUID_P(0)));
 	jobs_store_rows((ReturnSetInfo *) fcinfo->resultinfo, &found);
 	jobs_leave(&call);
 	return (Datum) 0;
+}
+
+Datum
+jobs_list_access(PG_FUNCTION_ARGS)
+{
+	return jobs_list_of_resource(fcinfo, &list_access);
 }

@@ -95,9 +95,6 @@ static JobsStatement find_status = {
 	.expected = SPI_OK_SELECT
 };
 
-/* How often it is looked again for a job that others move meanwhile. */
-#define MAX_CHASE 1000
-
 /*
  * Out of the queue. While we wait for the lock of a row, a claim or a sweep may
  * move the job to another table; so it is looked for again until it was caught,
@@ -106,7 +103,7 @@ static JobsStatement find_status = {
 static void
 park_job(JobsCall *call, const pg_uuid_t *job_id)
 {
-	for (int i = 0; i < MAX_CHASE; i++)
+	for (int i = 0; i < JOBS_MAX_CHASE; i++)
 	{
 		JobsResult	current;
 		JobsStatus	status;
@@ -128,10 +125,7 @@ park_job(JobsCall *call, const pg_uuid_t *job_id)
 		if (IsolationUsesXactSnapshot())
 			break;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not archive job %s because it changes concurrently", jobs_uuid_text(job_id)),
-			 errhint("The transaction might succeed if retried.")));
+	jobs_error_concurrent("archive", job_id);
 }
 
 static void

@@ -7,7 +7,6 @@
  */
 #include "jobs.h"
 
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
@@ -127,15 +126,5 @@ jobs_add_comment(PG_FUNCTION_ARGS)
 Datum
 jobs_list_comments(PG_FUNCTION_ARGS)
 {
-	JobsCall	call;
-	JobsResult	found;
-
-	jobs_arg_require(fcinfo, 0, "job_id");
-	InitMaterializedSRF(fcinfo, 0);
-	jobs_enter(fcinfo, &call);
-	jobs_access_require(&call, PG_GETARG_UUID_P(0), JOBS_VIEWER, "see");
-	found = jobs_run(&list_comments, A_INT4(call.caller.tenant), A_PTR(PG_GETARG_UUID_P(0)));
-	jobs_store_rows((ReturnSetInfo *) fcinfo->resultinfo, &found);
-	jobs_leave(&call);
-	return (Datum) 0;
+	return jobs_list_of_resource(fcinfo, &list_comments);
 }

@@ -228,12 +228,11 @@ jobs_digest_end(pg_cryptohash_ctx *context)
 char *
 jobs_token_sha(pg_cryptohash_ctx *context, const pg_uuid_t *resource_id)
 {
-	pg_uuid_t	file = *resource_id;
+	pg_uuid_t	file = jobs_uuid_part(resource_id, 1);
 	char		salt[JOBS_SALT_LENGTH];
 	JobsDigest	digest;
 	char	   *hex = palloc(sizeof(digest) * 2 + 1);
 
-	file.data[UUID_LEN - 1] = (file.data[UUID_LEN - 1] & 0xF0) | 1;
 	hex_encode((const char *) file.data, UUID_LEN, salt);
 	jobs_digest_add(context, salt, sizeof(salt));
 	digest = jobs_digest_end(context);

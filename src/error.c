@@ -57,3 +57,13 @@ jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to, bool rep
 					jobs_status_label(to)),
 			 errhint("Allowed from there: %s.", jobs_status_next_list(from, reported))));
 }
+
+void
+jobs_error_concurrent(const char *action, const pg_uuid_t *job_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not %s job %s because it changes concurrently", action,
+					jobs_uuid_text(job_id)),
+			 errhint("The transaction might succeed if retried.")));
+}

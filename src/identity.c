@@ -284,6 +284,14 @@ jobs_agent_require(JobsCall *call, const pg_uuid_t *agent_id)
 	last_agent = *agent_id;
 }
 
+/* The pool must be one of the caller's tenant. */
+void
+jobs_pool_require(JobsCall *call, const pg_uuid_t *pool_id)
+{
+	if (jobs_run(&find_agent_pool, A_INT4(call->caller.tenant), A_PTR(pool_id)).count == 0)
+		jobs_error_not_found("agent pool", pool_id);
+}
+
 static void
 require_administrator(JobsCall *call, bool allowed, const char *action)
 {
@@ -500,8 +508,7 @@ jobs_add_agent_to_pool(PG_FUNCTION_ARGS)
 	pool = PG_GETARG_UUID_P(1);
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, agent);
-	if (jobs_run(&find_agent_pool, A_INT4(call.caller.tenant), A_PTR(pool)).count == 0)
-		jobs_error_not_found("agent pool", pool);
+	jobs_pool_require(&call, pool);
 	jobs_forget_answers();
 	jobs_run(&add_agent_to_pool, A_INT4(call.caller.tenant), A_PTR(agent), A_PTR(pool));
 	jobs_leave(&call);

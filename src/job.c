@@ -274,7 +274,7 @@ insert_batch(JobsCall *call, JobsNewJob *batch, int count, int *element)
 	if (used == 0)
 		return;
 
-	jobs_begin_write("add_job()");
+	jobs_begin_ready("add_job()");
 	resolved_arrays(jobs, used, &ids, &functions, &lanes, &dependent);
 	jobs_run(&insert_jobs, A_INT4(call->caller.tenant), A_TIME(GetCurrentTimestamp()),
 			 A_PTR(&call->caller.user_id), ids, functions, lanes,
@@ -291,7 +291,6 @@ insert_batch(JobsCall *call, JobsNewJob *batch, int count, int *element)
 			 column_array(jobs, used, ARG_RUN_AFTER, TIMESTAMPTZOID),
 			 dependent,
 			 column_array(jobs, used, ARG_MAX_ATTEMPTS, INT4OID));
-	jobs_void_guesses();
 	for (int i = 0; i < used; i++)
 	{
 		*element = jobs[i] - batch;

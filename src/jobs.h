@@ -28,6 +28,9 @@
 #define JOBS_MAX_SHORT_TEXT 255 /* characters of names and other properties */
 #define JOBS_MAX_MESSAGE	65536	/* characters of messages, reasons, comments */
 
+/* How often it is looked again for a job that others move meanwhile. */
+#define JOBS_MAX_CHASE		1000
+
 /*
  * Status of a job, ordered by the life cycle. The numbers are stored on disk:
  * never renumber, only append.
@@ -127,6 +130,7 @@ extern void jobs_guc_init(void);
 
 /* uuid.c */
 extern pg_uuid_t jobs_uuid_new(void);
+extern pg_uuid_t jobs_uuid_part(const pg_uuid_t *id, int part);
 
 /* error.c */
 #define ERRCODE_JOBS_NOT_FOUND		MAKE_SQLSTATE('J', 'B', '4', '0', '4')
@@ -136,6 +140,7 @@ pg_noreturn extern void jobs_error_not_found(const char *kind, const pg_uuid_t *
 pg_noreturn extern void jobs_error_not_allowed(const char *action, const char *kind, const pg_uuid_t *id);
 pg_noreturn extern void jobs_error_lease_lost(const pg_uuid_t *job_id, const pg_uuid_t *agent_id, int32 attempt);
 pg_noreturn extern void jobs_error_transition(const pg_uuid_t *job_id, int from, JobsStatus to, bool reported);
+pg_noreturn extern void jobs_error_concurrent(const char *action, const pg_uuid_t *job_id);
 extern char *jobs_uuid_text(const pg_uuid_t *id);
 
 /* args.c */
@@ -173,7 +178,7 @@ extern Datum jobs_column(const JobsResult *result, uint64 row, int column, bool 
 extern Datum jobs_column_copy(JobsCall *call, const JobsResult *result, uint64 row, int column);
 extern void jobs_store_rows(ReturnSetInfo *rsinfo, const JobsResult *result);
 extern bool jobs_writing_history(int triggers_up);
-extern void jobs_begin_write(const char *command);
+extern void jobs_begin_ready(const char *command);
 
 static inline JobsArg
 jobs_datum(Datum value, bool isnull)
@@ -223,6 +228,7 @@ extern void jobs_shared_mark_set(Oid file, int32 tenant, int32 lane, int64 mark,
 extern bool jobs_caller_lookup(JobsCall *call);
 extern void jobs_caller_require(JobsCall *call);
 extern void jobs_agent_require(JobsCall *call, const pg_uuid_t *agent_id);
+extern void jobs_pool_require(JobsCall *call, const pg_uuid_t *pool_id);
 
 /* access.c */
 typedef enum JobsRelation
@@ -234,6 +240,8 @@ typedef enum JobsRelation
 } JobsRelation;
 extern int	jobs_relation(JobsCall *call, const pg_uuid_t *resource_id, const char **kind);
 extern const char *jobs_access_require(JobsCall *call, const pg_uuid_t *resource_id, JobsRelation need, const char *action);
+
+extern Datum jobs_list_of_resource(FunctionCallInfo fcinfo, JobsStatement *statement);
 
 /* job.c */
 extern Datum jobs_fetch_job(JobsCall *call, const pg_uuid_t *job_id);

@@ -27,9 +27,6 @@ PG_FUNCTION_INFO_V1(jobs_release_job);
 PG_FUNCTION_INFO_V1(jobs_cancel_job);
 PG_FUNCTION_INFO_V1(jobs_retry_delay);
 
-/* How often a withdrawal looks again when others move the job meanwhile. */
-#define MAX_CHASE 1000
-
 /*
  * Any state in which an agent holds a job may end it. A failure ends it only
  * when no attempt is left or none is wanted ($7). The time of a transition, here and
@@ -256,8 +253,7 @@ fail_and_retry(JobsCall *call, const JobsReport *report, int32 attempt, int32 ma
 		appendStringInfo(&message, ": %s", text_to_cstring(report->message));
 	appendStringInfo(&message, "; next attempt %s%s", delay > 0 ? "not before " : "at once",
 					 delay > 0 ? timestamptz_to_str(next) : "");
-	jobs_begin_write("update_job_status()");
-	jobs_void_guesses();
+	jobs_begin_ready("update_job_status()");
 	*row = jobs_run(&put_back, A_INT4(call->caller.tenant), A_PTR(report->agent_id),
 					A_PTR(report->job_id), jobs_datum(TimestampTzGetDatum(next), delay == 0),
 					A_PTR(cstring_to_text_with_len(message.data, message.len)), A_INT4(0), A_NULL);
@@ -356,7 +352,7 @@ static Datum
 withdraw_job(JobsCall *call, const pg_uuid_t *job_id, JobsStatus name, text *message,
 			 JobsStatus *was)
 {
-	for (int i = 0; i < MAX_CHASE; i++)
+	for (int i = 0; i < JOBS_MAX_CHASE; i++)
 	{
 		JobsResult	current = jobs_run(&find_current, A_INT4(call->caller.tenant), A_PTR(job_id));
 		JobsResult	row;
@@ -383,10 +379,7 @@ withdraw_job(JobsCall *call, const pg_uuid_t *job_id, JobsStatus name, text *mes
 		if (IsolationUsesXactSnapshot())
 			break;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not withdraw job %s because it changes concurrently", jobs_uuid_text(job_id)),
-			 errhint("The transaction might succeed if retried.")));
+	jobs_error_concurrent("withdraw", job_id);
 }
 
 /* Report of a user: FAILED or CANCELED, of any job that has not ended. */
@@ -465,8 +458,7 @@ jobs_release_job(PG_FUNCTION_ARGS)
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, report.agent_id);
 	later = !PG_ARGISNULL(2) && PG_GETARG_TIMESTAMPTZ(2) > GetCurrentTimestamp();
-	jobs_begin_write("release_job()");
-	jobs_void_guesses();
+	jobs_begin_ready("release_job()");
 	row = jobs_run(&put_back, A_INT4(call.caller.tenant), A_PTR(report.agent_id), A_PTR(report.job_id),
 				   jobs_datum(PG_GETARG_DATUM(2), !later),
 				   A_PTR(message), A_INT4(1), A_PTR(&call.caller.user_id));

@@ -214,13 +214,15 @@ split_arguments(int nargs, const JobsArg *args, Datum *values, char *nulls)
 
 /*
  * To be called before jobs become ready: what is drawn from the sequence of ready
- * jobs must be drawn under an xid (see lane.c). 25006 where nothing can be written.
+ * jobs must be drawn under an xid, and what was guessed about lanes is void (see
+ * lane.c). 25006 where nothing can be written.
  */
 void
-jobs_begin_write(const char *command)
+jobs_begin_ready(const char *command)
 {
 	PreventCommandIfReadOnly(command);
 	(void) GetTopTransactionId();
+	jobs_void_guesses();
 }
 
 static void

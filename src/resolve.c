@@ -75,12 +75,6 @@ static JobsStatement find_agent = {
 	.expected = SPI_OK_SELECT
 };
 
-static JobsStatement find_pool = {
-	.sql = "SELECT 1 FROM jobs_store.agent_pool WHERE tenant = $1 AND id = $2",
-	.types = "iu",
-	.expected = SPI_OK_SELECT
-};
-
 static JobsStatement find_lane = {
 	.sql = "SELECT lane FROM jobs_store.lane WHERE tenant = $1 AND function_id = $2 AND priority = $3"
 	" AND assigned_agent_id IS NOT DISTINCT FROM $4 AND assigned_agent_pool_id IS NOT DISTINCT FROM $5"
@@ -324,8 +318,7 @@ check_references(JobsCall *call, JobsNewJob *job, ResolveMemo *memo)
 	}
 	if (pool != NULL && (memo->pool == NULL || !same_uuid(job, memo->pool, ARG_ASSIGNED_AGENT_POOL)))
 	{
-		if (jobs_run(&find_pool, A_INT4(call->caller.tenant), A_PTR(pool)).count == 0)
-			jobs_error_not_found("agent pool", pool);
+		jobs_pool_require(call, pool);
 		memo->pool = job;
 	}
 	if (!job->nulls[ARG_DEPENDS_ON])

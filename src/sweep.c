@@ -84,8 +84,8 @@ static JobsStatement promote_due = {
 };
 
 /*
- * Leases to look at: one that a heartbeat has moved is due later; one that ran
- * out makes its job UNKNOWN. The grace of those is over, so they go first.
+ * Jobs that are UNKNOWN and whose grace is over too: back into the queue, or
+ * FAILED when no attempt is left.
  */
 static JobsStatement drop_lost = {
 	.sql = "WITH c AS MATERIALIZED (SELECT l.agent_id, l.job_id FROM jobs_store.lease l"
@@ -114,6 +114,10 @@ static JobsStatement drop_lost = {
 	.writes_history = true
 };
 
+/*
+ * Leases to look at: one that a heartbeat has moved is due later, one that ran
+ * out makes its job UNKNOWN.
+ */
 static JobsStatement expire_leases = {
 	.sql = "WITH c AS MATERIALIZED (SELECT l.agent_id, l.job_id, l.expires <= $2 AS out FROM jobs_store.lease l"
 	" WHERE l.tenant = $1 AND l.check_at <= $2 AND (l.expires > $2 OR l.status <> 'UNKNOWN')"
@@ -173,7 +177,7 @@ sweep_tenant(JobsCall *call)
 	if (!DatumGetBool(jobs_column(&due, 0, 1, NULL)))
 		return 0;
 
-	jobs_begin_write("sweep()");
+	jobs_begin_ready("sweep()");
 	moved = wake_after(call, jobs_run(&drop_lost, t, n), now);
 	for (int i = 0; i < MAX_ROUNDS && canceled > 0; i++)
 	{
@@ -184,8 +188,6 @@ sweep_tenant(JobsCall *call)
 	moved += jobs_run(&promote_due, t, n).count;
 	moved += jobs_run(&expire_leases, t, n, A_TIME(now + (int64) jobs_lost_grace * 1000)).count;
 	jobs_run(&forget_notices, t, n);
-	if (moved > 0)
-		jobs_void_guesses();
 	return moved;
 }
 

@@ -88,6 +88,15 @@ jobs_new_id(PG_FUNCTION_ARGS)
  * Part n (1 to 15) of the row that an id starts. The list of parts is in
  * sql/34_content.sql.
  */
+pg_uuid_t
+jobs_uuid_part(const pg_uuid_t *id, int part)
+{
+	pg_uuid_t	result = *id;
+
+	result.data[UUID_LEN - 1] = (result.data[UUID_LEN - 1] & 0xF0) | part;
+	return result;
+}
+
 Datum
 jobs_part_id(PG_FUNCTION_ARGS)
 {
@@ -96,8 +105,7 @@ jobs_part_id(PG_FUNCTION_ARGS)
 
 	if (part < 0 || part > 15)
 		elog(ERROR, "part out of range: %d", part);
-	*id = *PG_GETARG_UUID_P(0);
-	id->data[UUID_LEN - 1] = (id->data[UUID_LEN - 1] & 0xF0) | part;
+	*id = jobs_uuid_part(PG_GETARG_UUID_P(0), part);
 	PG_RETURN_UUID_P(id);
 }
 
