@@ -16,6 +16,10 @@ CREATE FUNCTION jobs_store.new_id() RETURNS uuid
 	AS 'MODULE_PATHNAME', 'jobs_new_id' LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION jobs_store.new_id() IS 'a new UUIDv7, larger than every earlier one of this session, ending in the digit 0';
 
+CREATE FUNCTION jobs_store.status_id(job_id uuid, ordinal integer, created timestamptz) RETURNS uuid
+	AS 'MODULE_PATHNAME', 'jobs_status_id' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jobs_store.status_id(uuid, integer, timestamptz) IS 'the id of an entry of a history: a UUIDv7 of its time, in the order of the entries, derived from what the entry says';
+
 CREATE SEQUENCE jobs_store.tenant_seq AS integer;
 CREATE SEQUENCE jobs_store.lane_seq AS integer;
 CREATE SEQUENCE jobs_store.ready_seq AS bigint;
@@ -177,7 +181,6 @@ COMMENT ON INDEX jobs_store.job_dependency_depends_on_idx IS 'the jobs that wait
 
 CREATE TABLE jobs_store.job_status (
 	job_id uuid NOT NULL,
-	id uuid NOT NULL,
 	created timestamptz NOT NULL,
 	tenant integer NOT NULL,
 	ordinal integer NOT NULL CHECK (ordinal > 0),
@@ -190,7 +193,7 @@ CREATE TABLE jobs_store.job_status (
 );
 CREATE INDEX job_status_terminal_idx ON jobs_store.job_status (tenant, name, job_id)
 	WHERE name IN ('COMPLETED', 'FAILED', 'CANCELED');
-COMMENT ON TABLE jobs_store.job_status IS 'status history: one row a transition, never changed. The entry with ordinal 0 is derived from the job. Two transitions out of the same state collide on the key';
+COMMENT ON TABLE jobs_store.job_status IS 'status history: one row a transition, never changed. The entry with ordinal 0 is derived from the job, and the id of every entry from its row (status_id). Two transitions out of the same state collide on the key';
 COMMENT ON INDEX jobs_store.job_status_terminal_idx IS 'lists jobs by terminal status';
 
 CREATE TABLE jobs_store.model (
@@ -354,7 +357,7 @@ CREATE TABLE jobs_store.lease (
 	job_id uuid NOT NULL,
 	expires timestamptz NOT NULL,
 	check_at timestamptz NOT NULL,
-	duration interval NOT NULL,
+	lease_ms bigint NOT NULL,
 	tenant integer NOT NULL,
 	lane integer NOT NULL,
 	ordinal integer NOT NULL,
@@ -364,7 +367,7 @@ CREATE TABLE jobs_store.lease (
 	PRIMARY KEY (tenant, agent_id, job_id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX lease_check_at_idx ON jobs_store.lease (tenant, check_at);
-COMMENT ON TABLE jobs_store.lease IS 'jobs in the hands of an agent, CLAIMED to UNKNOWN. expires is the truth and is moved by heartbeats; check_at, at or before it, is indexed and moved only by the sweep, so a heartbeat touches no index';
+COMMENT ON TABLE jobs_store.lease IS 'jobs in the hands of an agent, CLAIMED to UNKNOWN. expires is the truth and is moved by heartbeats, by lease_ms milliseconds from then; check_at, at or before it, is indexed and moved only by the sweep, so a heartbeat touches no index';
 COMMENT ON INDEX jobs_store.lease_check_at_idx IS 'leases that may have run out';
 
 CREATE TABLE jobs_store.notice (

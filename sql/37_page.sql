@@ -26,8 +26,8 @@ CREATE VIEW jobs_store.full_job AS
 			ORDER BY s.ordinal DESC LIMIT 1), j.agent_id),
 		t.id,
 		j.model_id,
-		ARRAY[ROW(jobs_store.part_id(j.id, 5), j.created, j.id, j.first_status, j.created_by_id, NULL, NULL)::jobs.job_status]
-			|| (SELECT pg_catalog.array_agg(ROW(s.id, s.created, s.job_id, s.name, s.created_by_id, s.message, s.agent_id)::jobs.job_status ORDER BY s.ordinal)
+		ARRAY[ROW(jobs_store.status_id(j.id, 0, j.created), j.created, j.id, j.first_status, j.created_by_id, NULL, NULL)::jobs.job_status]
+			|| (SELECT pg_catalog.array_agg(ROW(jobs_store.status_id(s.job_id, s.ordinal, s.created), s.created, s.job_id, s.name, s.created_by_id, s.message, s.agent_id)::jobs.job_status ORDER BY s.ordinal)
 				FROM jobs_store.job_status s WHERE s.tenant = j.tenant AND s.job_id = j.id),
 		j.assigned_agent_pool_id
 	)::jobs.job AS job
@@ -40,8 +40,8 @@ COMMENT ON VIEW jobs_store.full_job IS 'jobs as callers see them, with all their
 CREATE VIEW jobs_store.current_status AS
 	SELECT j.tenant, j.id AS job_id, j.first_status,
 		coalesce(s.ordinal, 0) AS ordinal, coalesce(s.name, j.first_status) AS name,
-		coalesce(s.id, jobs_store.part_id(j.id, 5)) AS id, coalesce(s.created, j.created) AS created,
-		CASE WHEN s.id IS NULL THEN j.created_by_id ELSE s.created_by_id END AS created_by_id,
+		coalesce(s.created, j.created) AS created,
+		CASE WHEN s.job_id IS NULL THEN j.created_by_id ELSE s.created_by_id END AS created_by_id,
 		coalesce(s.attempt, 0) AS attempt, s.agent_id, s.message
 	FROM jobs_store.job j
 		LEFT JOIN LATERAL (SELECT * FROM jobs_store.job_status h

@@ -69,8 +69,8 @@ static JobsStatement park = {
 	" RETURNING lane, ordinal + 1 AS ordinal, attempt, max_attempts, clock_timestamp() AS now),"
 	" w AS (INSERT INTO jobs_store.waiting (tenant, job_id, check_at, lane, ordinal, attempt, max_attempts, dependent)"
 	" SELECT $1, $2, 'infinity', lane, ordinal, attempt, max_attempts, false FROM r)"
-	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, created_by_id, message)"
-	" SELECT $1, $2, ordinal, jobs_store.new_id(), now, attempt, 'CREATED', $3, 'archived' FROM r",
+	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, created_by_id, message)"
+	" SELECT $1, $2, ordinal, now, attempt, 'CREATED', $3, 'archived' FROM r",
 	.types = "iuu",
 	.expected = SPI_OK_INSERT,
 	.writes_history = true

@@ -88,8 +88,8 @@ jobs_arg_range(FunctionCallInfo fcinfo, int argno, const char *name, int32 low, 
 	return value;
 }
 
-/* A length of time that a lease may have: more than none, at most 366 days. */
-Interval *
+/* Milliseconds of a time that a lease may have: more than none, at most 366 days. */
+int64
 jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name)
 {
 	Interval   *lease;
@@ -106,7 +106,7 @@ jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name)
 				 errmsg("%s is out of range: %s", name,
 						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(lease)))),
 				 errhint("It must be longer than 0 and at most 366 days, for instance '60 s'.")));
-	return lease;
+	return Max(1, days * (USECS_PER_DAY / 1000) + lease->time % USECS_PER_DAY / 1000);
 }
 
 /* One-dimensional, at most max_items, none of them null. */

@@ -27,8 +27,8 @@ static JobsStatement end_jobs = {
 	" d AS (DELETE FROM jobs_store.lease l USING n WHERE l.tenant = $1 AND l.agent_id = $2 AND l.job_id = n.job_id"
 	" AND (n.attempt = 0 OR l.attempt = n.attempt) AND (n.name <> 'FAILED' OR $7 OR l.attempt >= l.max_attempts)"
 	" RETURNING l.job_id, l.ordinal, l.attempt, n.name, n.message, clock_timestamp() AS now)"
-	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, d.job_id, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, d.name::jobs.job_status_name, $2, d.message FROM d"
+	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, agent_id, message)"
+	" SELECT $1, d.job_id, d.ordinal + 1, d.now, d.attempt, d.name::jobs.job_status_name, $2, d.message FROM d"
 	" RETURNING job_id, " HAS_DEPENDENTS("job_status.job_id") ", " STATUS_ROW,
 	.types = "iuUTTIb",
 	.expected = SPI_OK_INSERT_RETURNING,

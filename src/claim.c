@@ -36,7 +36,7 @@ PG_FUNCTION_INFO_V1(jobs_get_job_for_agent);
 typedef struct Claim
 {
 	const pg_uuid_t *agent_id;
-	Interval   *lease;
+	int64		lease_ms;
 	JobsLane   *lanes;			/* of the agent, highest priority first */
 	int			count;
 	int32		wanted;
@@ -53,20 +53,20 @@ static JobsStatement take = {
 	" WHERE r.tenant = $1 AND r.lane = $2 AND r.seq = c.seq"
 	" RETURNING r.seq, r.job_id, r.ordinal + 1 AS ordinal, r.attempt + 1 AS attempt, r.max_attempts,"
 	" clock_timestamp() AS now),"
-	" l AS (INSERT INTO jobs_store.lease (tenant, agent_id, job_id, expires, check_at, duration, lane,"
+	" l AS (INSERT INTO jobs_store.lease (tenant, agent_id, job_id, expires, check_at, lease_ms, lane,"
 	" ordinal, attempt, max_attempts, status)"
-	" SELECT $1, $6, d.job_id, d.now + $7, d.now + $7, $7, $2, d.ordinal, d.attempt, d.max_attempts, 'CLAIMED' FROM d),"
-	" s AS (INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id)"
-	" SELECT $1, d.job_id, d.ordinal, jobs_store.new_id(), d.now, d.attempt, 'CLAIMED', $6 FROM d)"
+	" SELECT $1, $6, d.job_id, d.now + $7 * '1 ms'::interval, d.now + $7 * '1 ms'::interval, $7, $2, d.ordinal, d.attempt, d.max_attempts, 'CLAIMED' FROM d),"
+	" s AS (INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, agent_id)"
+	" SELECT $1, d.job_id, d.ordinal, d.now, d.attempt, 'CLAIMED', $6 FROM d)"
 	" SELECT d.job_id, d.attempt, v.id, v.name, v.version, v.tool_name, v.tool_version, v.operating_system,"
-	" j.model_id, j.parameters, d.now + $7, d.seq,"
+	" j.model_id, j.parameters, d.now + $7 * '1 ms'::interval, d.seq,"
 	" CASE WHEN $8 THEN (SELECT n.seq FROM jobs_store.ready n WHERE n.tenant = $1 AND n.lane = $2"
 	" AND n.seq > (SELECT max(c.seq) FROM c) ORDER BY n.seq LIMIT 1) END"
 	" FROM d JOIN jobs_store.job j ON j.tenant = $1 AND j.id = d.job_id"
 	" CROSS JOIN LATERAL (SELECT * FROM jobs_store.function_version x"
 	" WHERE x.tenant = $1 AND x.id = j.function_id OFFSET 0) v"
 	" ORDER BY d.seq",
-	.types = "iilliuvb",
+	.types = "iilliulb",
 	.expected = SPI_OK_SELECT,
 	.writes_history = true
 };
@@ -113,7 +113,7 @@ take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound, bool 
 	JobsResult	taken = jobs_run(&take, A_INT4(call->caller.tenant), A_INT4(lane->lane),
 								 A_INT8(jobs_lane_mark(lane)), A_INT8(bound),
 								 A_INT4(claim->wanted - claim->taken), A_PTR(claim->agent_id),
-								 A_PTR(claim->lease), A_BOOL(others));
+								 A_INT8(claim->lease_ms), A_BOOL(others));
 
 	if (taken.count > 0)
 	{
@@ -222,7 +222,7 @@ jobs_claim_jobs(PG_FUNCTION_ARGS)
 	jobs_arg_require(fcinfo, 0, "agent_id");
 	claim.agent_id = PG_GETARG_UUID_P(0);
 	claim.wanted = jobs_arg_range(fcinfo, 1, "limit", 1, JOBS_MAX_BATCH);
-	claim.lease = jobs_arg_lease(fcinfo, 2, "lease");
+	claim.lease_ms = jobs_arg_lease(fcinfo, 2, "lease");
 	InitMaterializedSRF(fcinfo, 0);
 	claim.rows = (ReturnSetInfo *) fcinfo->resultinfo;
 	jobs_enter(fcinfo, &call);
@@ -249,7 +249,7 @@ jobs_finish_and_claim(PG_FUNCTION_ARGS)
 	report.message = jobs_arg_text(fcinfo, 2, "message", 0);
 	report.agent_id = claim.agent_id = PG_GETARG_UUID_P(3);
 	claim.wanted = jobs_arg_range(fcinfo, 4, "limit", 1, JOBS_MAX_BATCH);
-	claim.lease = jobs_arg_lease(fcinfo, 5, "lease");
+	claim.lease_ms = jobs_arg_lease(fcinfo, 5, "lease");
 	report.attempt = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT32(6);
 	report.retry = PG_GETARG_BOOL(7);
 	if (!jobs_status_terminal(report.name))
@@ -299,9 +299,7 @@ jobs_get_job_for_agent(PG_FUNCTION_ARGS)
 	jobs_arg_require(fcinfo, 0, "agent_id");
 	claim.agent_id = PG_GETARG_UUID_P(0);
 	claim.wanted = 1;
-	claim.lease = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum("60 s"),
-														ObjectIdGetDatum(InvalidOid),
-														Int32GetDatum(-1)));
+	claim.lease_ms = JOBS_DEFAULT_LEASE_MS;
 	claim.last = &job_id;
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, claim.agent_id);

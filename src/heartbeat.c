@@ -16,14 +16,14 @@
 PG_FUNCTION_INFO_V1(jobs_heartbeat);
 
 static JobsStatement extend_all = {
-	.sql = "UPDATE jobs_store.lease SET expires = $3 + duration"
+	.sql = "UPDATE jobs_store.lease SET expires = $3 + " LEASE_TIME
 	" WHERE tenant = $1 AND agent_id = $2 RETURNING job_id, status",
 	.types = "iuz",
 	.expected = SPI_OK_UPDATE_RETURNING
 };
 
 static JobsStatement extend_some = {
-	.sql = "UPDATE jobs_store.lease l SET expires = $3 + duration"
+	.sql = "UPDATE jobs_store.lease l SET expires = $3 + " LEASE_TIME
 	" FROM (SELECT DISTINCT u.id FROM unnest($4) u(id) ORDER BY u.id) n"
 	" WHERE l.tenant = $1 AND l.agent_id = $2 AND l.job_id = n.id RETURNING l.job_id, l.status",
 	.types = "iuzU",
@@ -36,8 +36,8 @@ static JobsStatement revive = {
 	" u AS (UPDATE jobs_store.lease l SET status = p.name, ordinal = l.ordinal + 1 FROM p"
 	" WHERE l.tenant = $1 AND l.agent_id = $2 AND l.job_id = $3 AND l.status = 'UNKNOWN'"
 	" RETURNING l.ordinal, l.attempt, l.status, clock_timestamp() AS now)"
-	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, $3, u.ordinal, jobs_store.new_id(), u.now, u.attempt, u.status, $2,"
+	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, agent_id, message)"
+	" SELECT $1, $3, u.ordinal, u.now, u.attempt, u.status, $2,"
 	" 'the agent sent a heartbeat after its lease had run out' FROM u",
 	.types = "iuu",
 	.expected = SPI_OK_INSERT,

@@ -22,8 +22,12 @@
 /* Items of an array, in the type that loops count in. */
 #define countof(array)	((int) lengthof(array))
 
+/* The length of a lease, of its row. */
+#define LEASE_TIME "lease_ms * '1 ms'::interval"
+
 /* Limits that are part of the contract. */
 #define JOBS_MAX_BATCH		10000	/* jobs in one call */
+#define JOBS_DEFAULT_LEASE_MS	60000
 #define JOBS_MAX_PAGE		100 /* jobs on one page */
 #define JOBS_MAX_SHORT_TEXT 255 /* characters of names and other properties */
 #define JOBS_MAX_MESSAGE	65536	/* characters of messages, reasons, comments */
@@ -131,6 +135,7 @@ extern void jobs_guc_init(void);
 /* uuid.c */
 extern pg_uuid_t jobs_uuid_new(void);
 extern pg_uuid_t jobs_uuid_part(const pg_uuid_t *id, int part);
+extern pg_uuid_t jobs_uuid_status(const pg_uuid_t *job_id, int32 ordinal, TimestampTz created);
 
 /* error.c */
 #define ERRCODE_JOBS_NOT_FOUND		MAKE_SQLSTATE('J', 'B', '4', '0', '4')
@@ -149,7 +154,7 @@ extern text *jobs_arg_text(FunctionCallInfo fcinfo, int argno, const char *name,
 extern text *jobs_arg_name(FunctionCallInfo fcinfo, int argno, const char *name);
 extern pg_uuid_t *jobs_arg_uuid(FunctionCallInfo fcinfo, int argno);
 extern int32 jobs_arg_range(FunctionCallInfo fcinfo, int argno, const char *name, int32 low, int32 high);
-extern Interval *jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name);
+extern int64 jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name);
 extern void jobs_check_text(text *value, const char *name, int max_chars);
 extern void jobs_check_array(ArrayType *array, const char *name, int max_items);
 

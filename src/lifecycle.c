@@ -36,8 +36,8 @@ static JobsStatement end_job = {
 	.sql = "WITH d AS (DELETE FROM jobs_store.lease WHERE tenant = $1 AND agent_id = $2 AND job_id = $3"
 	" AND ($4 = 0 OR attempt = $4) AND ($7 OR attempt >= max_attempts)"
 	" RETURNING ordinal, attempt, clock_timestamp() AS now)"
-	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, $3, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, $5::jobs.job_status_name, $2, $6 FROM d"
+	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, agent_id, message)"
+	" SELECT $1, $3, d.ordinal + 1, d.now, d.attempt, $5::jobs.job_status_name, $2, $6 FROM d"
 	" RETURNING " HAS_DEPENDENTS("$3") ", " STATUS_ROW,
 	.types = "iuuittb",
 	.expected = SPI_OK_INSERT_RETURNING,
@@ -61,12 +61,12 @@ static JobsStatement wake_dependents = {
 /* A report on the way; a sign of life, so it extends the lease. */
 static JobsStatement report_progress = {
 	.sql = "WITH u AS (UPDATE jobs_store.lease SET status = $5::jobs.job_status_name, ordinal = ordinal + 1,"
-	" expires = clock_timestamp() + duration WHERE tenant = $1 AND agent_id = $2 AND job_id = $3"
+	" expires = clock_timestamp() + " LEASE_TIME " WHERE tenant = $1 AND agent_id = $2 AND job_id = $3"
 	" AND ($4 = 0 OR attempt = $4) AND (jobs.can_transition(status, $5::jobs.job_status_name)"
 	" OR (status = $5::jobs.job_status_name AND $6 IS NOT NULL))"
 	" RETURNING ordinal, attempt, clock_timestamp() AS now)"
-	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message)"
-	" SELECT $1, $3, u.ordinal, jobs_store.new_id(), u.now, u.attempt, $5::jobs.job_status_name, $2, $6 FROM u"
+	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, agent_id, message)"
+	" SELECT $1, $3, u.ordinal, u.now, u.attempt, $5::jobs.job_status_name, $2, $6 FROM u"
 	" RETURNING " STATUS_ROW,
 	.types = "iuuitt",
 	.expected = SPI_OK_INSERT_RETURNING,
@@ -98,8 +98,8 @@ static JobsStatement put_back = {
 	" SELECT $1, d.lane, $3, d.ordinal, d.attempt, d.max_attempts FROM d WHERE $4 IS NULL),"
 	" w AS (INSERT INTO jobs_store.waiting (tenant, job_id, check_at, lane, ordinal, attempt, max_attempts, dependent)"
 	" SELECT $1, $3, $4, d.lane, d.ordinal, d.attempt, d.max_attempts, false FROM d WHERE $4 IS NOT NULL)"
-	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, agent_id, message, created_by_id)"
-	" SELECT $1, $3, d.ordinal, jobs_store.new_id(), d.now, d.attempt,"
+	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, agent_id, message, created_by_id)"
+	" SELECT $1, $3, d.ordinal, d.now, d.attempt,"
 	" CASE WHEN $4 IS NULL THEN 'PENDING' ELSE 'CREATED' END::jobs.job_status_name, $2, $5, $7 FROM d"
 	" RETURNING " STATUS_ROW,
 	.types = "iuuztiu",
@@ -117,12 +117,12 @@ static JobsStatement withdraw = {
 	" r AS (DELETE FROM jobs_store.ready WHERE tenant = $1 AND job_id = $2"
 	" RETURNING ordinal, attempt, clock_timestamp() AS now),"
 	" l AS (DELETE FROM jobs_store.lease WHERE tenant = $1 AND agent_id = $3 AND job_id = $2"
-	" RETURNING ordinal, attempt, clock_timestamp() AS now, greatest(expires, clock_timestamp() + duration) AS expires),"
+	" RETURNING ordinal, attempt, clock_timestamp() AS now, greatest(expires, clock_timestamp() + " LEASE_TIME ") AS expires),"
 	" n AS (INSERT INTO jobs_store.notice (tenant, agent_id, job_id, canceled, expires)"
 	" SELECT $1, $3, $2, true, l.expires FROM l"
 	" ON CONFLICT (tenant, agent_id, job_id) DO UPDATE SET canceled = true, expires = excluded.expires)"
-	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name, created_by_id, message)"
-	" SELECT $1, $2, d.ordinal + 1, jobs_store.new_id(), d.now, d.attempt, $4::jobs.job_status_name, $5, $6"
+	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, created_by_id, message)"
+	" SELECT $1, $2, d.ordinal + 1, d.now, d.attempt, $4::jobs.job_status_name, $5, $6"
 	" FROM (SELECT ordinal, attempt, now FROM w UNION ALL SELECT ordinal, attempt, now FROM r"
 	" UNION ALL SELECT ordinal, attempt, now FROM l) d"
 	" RETURNING " STATUS_ROW,
@@ -170,7 +170,7 @@ same_agent(const JobsResult *current, const pg_uuid_t *agent_id)
 
 /* A sign of life that says nothing new. */
 static JobsStatement extend_lease = {
-	.sql = "UPDATE jobs_store.lease SET expires = clock_timestamp() + duration"
+	.sql = "UPDATE jobs_store.lease SET expires = clock_timestamp() + " LEASE_TIME
 	" WHERE tenant = $1 AND agent_id = $2 AND job_id = $3",
 	.types = "iuu",
 	.expected = SPI_OK_UPDATE

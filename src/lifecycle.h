@@ -11,7 +11,7 @@
 #include "jobs.h"
 
 /* A history row as callers see it. */
-#define STATUS_ROW "ROW(id, created, job_id, name, created_by_id, message, agent_id)::jobs.job_status"
+#define STATUS_ROW "ROW(jobs_store.status_id(job_id, ordinal, created), created, job_id, name, created_by_id, message, agent_id)::jobs.job_status"
 
 /* Whether other jobs wait for the one that a statement has just ended. */
 #define HAS_DEPENDENTS(job) \

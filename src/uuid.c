@@ -25,6 +25,13 @@
 PG_FUNCTION_INFO_V1(jobs_new_id);
 PG_FUNCTION_INFO_V1(jobs_part_id);
 PG_FUNCTION_INFO_V1(jobs_part_of);
+PG_FUNCTION_INFO_V1(jobs_status_id);
+
+/* Of the list in sql/34_content.sql. */
+#define FIRST_STATUS_PART 5
+
+/* From 1970, where the time of ids starts, to where that of the server does. */
+#define EPOCH_US ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 /* Milliseconds in the upper 48 bits, fraction in the lower 12; 60 in all. */
 static uint64
@@ -106,6 +113,40 @@ jobs_part_id(PG_FUNCTION_ARGS)
 	if (part < 0 || part > 15)
 		elog(ERROR, "part out of range: %d", part);
 	*id = jobs_uuid_part(PG_GETARG_UUID_P(0), part);
+	PG_RETURN_UUID_P(id);
+}
+
+/*
+ * The id of an entry of a history: derived, so that it need not be stored. Its time
+ * is that of the entry, then comes its ordinal, so ids are in the order of the
+ * entries; the rest is from the job's own random bits. Entry 0 is a part of the job.
+ */
+pg_uuid_t
+jobs_uuid_status(const pg_uuid_t *job_id, int32 ordinal, TimestampTz created)
+{
+	uint64		us = created + EPOCH_US;
+	uint64		high = ((us / 1000) << 16) | UINT64CONST(0x7000) | (((us % 1000) << 12) / 1000);
+	uint64		low;
+	pg_uuid_t	id;
+
+	if (ordinal == 0)
+		return jobs_uuid_part(job_id, FIRST_STATUS_PART);
+	memcpy(&low, job_id->data + 8, 8);
+	low = (pg_ntoh64(low) & UINT64CONST(0x00003FFFFFFFFFF0)) | UINT64CONST(0x8000000000000000) |
+		((uint64) (ordinal & 0xFFFF) << 46);
+	high = pg_hton64(high);
+	low = pg_hton64(low);
+	memcpy(id.data, &high, 8);
+	memcpy(id.data + 8, &low, 8);
+	return id;
+}
+
+Datum
+jobs_status_id(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+
+	*id = jobs_uuid_status(PG_GETARG_UUID_P(0), PG_GETARG_INT32(1), PG_GETARG_TIMESTAMPTZ(2));
 	PG_RETURN_UUID_P(id);
 }
 

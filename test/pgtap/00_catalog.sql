@@ -104,6 +104,7 @@ INSERT INTO expected VALUES
 	('jobs_store.lane_marks', 1, 'v', false, 'u', false),
 	('jobs_store.new_id', 1, 'v', true, 's', false),
 	('jobs_store.part_id', 1, 'i', true, 's', false),
+	('jobs_store.status_id', 1, 'i', true, 's', false),
 	('jobs_store.part_of', 1, 'i', true, 's', false),
 	('jobs_store.replies', 1, 's', true, 'r', true),
 	('jobs_store.retry_delay', 1, 'v', true, 's', false);

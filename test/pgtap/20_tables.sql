@@ -3,8 +3,8 @@
 \ir setup.psql
 
 CREATE FUNCTION pg_temp.raw(label text, ordinal integer, name text) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name)
-	VALUES (jobs_store.caller_tenant(), pg_temp.id($1), $2, jobs_store.new_id(), now(), 1, $3)
+	INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name)
+	VALUES (jobs_store.caller_tenant(), pg_temp.id($1), $2, now(), 1, $3)
 $$;
 
 -- SQLSTATE of adding a status to a job whose history is brought to another by
@@ -36,8 +36,8 @@ SAVEPOINT restore;
 SELECT pg_temp.note('to come', jobs_store.new_id()) IS NULL AS ignored \gset
 SELECT throws_ok($$SELECT pg_temp.raw('to come', 1, 'COMPLETED')$$, 'JB409', NULL, 'history before its job: an impossible first step is refused');
 SELECT throws_ok($$SELECT pg_temp.raw('to come', 2, 'RUNNING')$$, 'JB409', NULL, 'and a gap');
-SELECT lives_ok($$INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name)
-	SELECT jobs_store.caller_tenant(), pg_temp.id('to come'), o, jobs_store.new_id(), now(), 1, n
+SELECT lives_ok($$INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name)
+	SELECT jobs_store.caller_tenant(), pg_temp.id('to come'), o, now(), 1, n
 	FROM (VALUES (3, 'COMPLETED'), (1, 'CLAIMED'), (2, 'RUNNING')) v(o, n)$$, 'rows of one statement may come in any order');
 ROLLBACK TO restore;
 
@@ -67,15 +67,15 @@ SELECT throws_ok($$SELECT pg_temp.raw('held', 4, 'COMPLETED')$$, 'JB409', NULL, 
 SELECT throws_ok($$SELECT pg_temp.raw('ready', 0, 'CANCELED')$$, '23514', NULL, 'the first entry is derived and cannot be stored');
 SELECT throws_ok($$SELECT pg_temp.raw('held', 1, 'CLAIMED')$$, '23505', NULL, 'a place that is taken');
 SELECT throws_ok($$SELECT pg_temp.raw('none of ours', 1, 'CLAIMED')$$, 'JB404', NULL, 'a job that does not exist');
-SELECT throws_ok($$INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name)
-	SELECT tenant + 1, job_id, 1, jobs_store.new_id(), now(), 1, 'CANCELED' FROM jobs_store.ready$$, 'JB404', NULL, 'a job of another tenant');
-SELECT throws_ok($$INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name)
-	SELECT tenant, job_id, n, jobs_store.new_id(), now(), 1, CASE n WHEN 1 THEN 'CLAIMED' ELSE 'PENDING' END
+SELECT throws_ok($$INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name)
+	SELECT tenant + 1, job_id, 1, now(), 1, 'CANCELED' FROM jobs_store.ready$$, 'JB404', NULL, 'a job of another tenant');
+SELECT throws_ok($$INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name)
+	SELECT tenant, job_id, n, now(), 1, CASE n WHEN 1 THEN 'CLAIMED' ELSE 'PENDING' END
 	FROM jobs_store.ready, generate_series(1, 3) n$$, 'JB409', NULL, 'one bad row among good ones');
 CREATE FUNCTION pg_temp.copied(query text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	EXECUTE format($q$COPY jobs_store.job_status (tenant, job_id, ordinal, id, created, attempt, name) FROM PROGRAM %L$q$,
-		(SELECT format($q$printf '%s\t%s\t1\t%s\tnow\t1\t%s\n'$q$, tenant, job_id, jobs_store.new_id(), query) FROM jobs_store.ready));
+	EXECUTE format($q$COPY jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name) FROM PROGRAM %L$q$,
+		(SELECT format($q$printf '%s\t%s\t1\tnow\t1\t%s\n'$q$, tenant, job_id, query) FROM jobs_store.ready));
 END $$;
 SELECT throws_ok($$SELECT pg_temp.copied('UPLOADING')$$, 'JB409', NULL, 'COPY is no way around');
 SELECT pg_temp.copied('CANCELED') IS NULL AS ignored \gset

@@ -125,7 +125,7 @@ SELECT is(anyof_schema_2_validator IS NULL, true, 'and no reason why not') FROM 
 SELECT is(actual_instance, jobs.to_dict(anyof_schema_1_validator), 'as JSON too') FROM answer;
 SELECT is(any_of_schemas, ARRAY['Job', 'NoJobResponse'], 'what it may be') FROM answer;
 SELECT is(pg_temp.status('whole'), 'CLAIMED', 'it is claimed');
-SELECT is(l.duration, '60 s', 'for a minute') FROM jobs_store.lease l WHERE job_id = pg_temp.id('whole');
+SELECT is(l.lease_ms, 60000::bigint, 'for a minute') FROM jobs_store.lease l WHERE job_id = pg_temp.id('whole');
 
 -- finish_and_claim -----------------------------------------------------------
 
@@ -140,7 +140,7 @@ DO $$ BEGIN
 END $$;
 SELECT is(pg_temp.finish('whole', 'COMPLETED'), 'next 1 1', 'one ended, the next claimed');
 SELECT is(pg_temp.history('whole'), 'PENDING CLAIMED COMPLETED', 'straight from CLAIMED');
-SELECT is(l.duration, '10 min', 'with the lease asked for') FROM jobs_store.lease l WHERE job_id = pg_temp.id('next 1');
+SELECT is(l.lease_ms, 600000::bigint, 'with the lease asked for') FROM jobs_store.lease l WHERE job_id = pg_temp.id('next 1');
 SELECT is(pg_temp.finish('next 1', 'COMPLETED', 2), 'next 2 1, next 3 1', 'as many as asked for');
 SELECT throws_ok($$SELECT pg_temp.finish('next 2', 'COMPLETED', attempt => 2)$$, 'JB410', NULL, 'not with another attempt');
 SELECT is(pg_temp.finish('next 2', 'CANCELED', attempt => 1), 'next 4 1', 'but with this one');

@@ -135,8 +135,8 @@ foreach my $way ('plain', 'custom')
 	# The guard came along, and a superuser is no exception. The history of the
 	# job that failed ends with FAILED: nobody may add a step by hand.
 	my %forbidden = (
-		'an illegal step' => q{INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, attempt, id, created, name)
-			SELECT tenant, job_id, ordinal + 1, attempt, gen_random_uuid(), now(), 'RUNNING'
+		'an illegal step' => q{INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, attempt, created, name)
+			SELECT tenant, job_id, ordinal + 1, attempt, now(), 'RUNNING'
 			FROM jobs_store.job_status WHERE job_id = id('failed') ORDER BY ordinal DESC LIMIT 1},
 		'UPDATE' => q{UPDATE jobs_store.job_status SET message = 'nothing happened'},
 		'DELETE' => q{DELETE FROM jobs_store.job_status WHERE job_id = id('failed')},
