@@ -27,3 +27,7 @@ COMMENT ON FUNCTION jobs.get_job_for_agent(uuid) IS 'claims the next job for an 
 CREATE FUNCTION jobs_store.lane_marks(OUT tenant integer, OUT lane integer, OUT mark bigint, OUT safe bigint, OUT head bigint) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'jobs_lane_marks' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
 COMMENT ON FUNCTION jobs_store.lane_marks() IS 'what this session knows of the lanes it has claimed from: scans start at mark, nothing can appear below safe, the oldest job is at or after head';
+
+CREATE FUNCTION jobs_store.hot_in_use() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'jobs_hot_in_use' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jobs_store.hot_in_use() IS 'whether claims and final reports of this transaction read and write rows without a plan: so it is unless jobs.direct is off, the transaction keeps its snapshot, or the tables are not as the extension made them (a trigger or row security was added, for instance)';

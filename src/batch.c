@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "hot.h"
 #include "lifecycle.h"
 
 PG_FUNCTION_INFO_V1(jobs_update_job_statuses);
@@ -154,9 +155,42 @@ sort_reports(Batch *batch)
 	batch->sorted = sorted;
 }
 
-/* Ends all jobs of the batch that can be ended at once; the others are left. */
+/* The short cut, for those that end their jobs and meet no obstacle. */
 static void
-end_batch(JobsCall *call, Batch *batch)
+end_directly(JobsCall *call, Batch *batch)
+{
+	JobsReport **reports = palloc(sizeof(JobsReport *) * batch->count);
+	JobsEnded  *ended = palloc(sizeof(JobsEnded) * batch->count);
+	Datum	   *waited_for = palloc(sizeof(Datum) * batch->count);
+	int			count = 0;
+	int			waited = 0;
+
+	for (int n = 0; n < batch->count; n++)
+	{
+		JobsReport *report = batch->sorted[n];
+
+		if (jobs_status_terminal(report->name) && !batch->repeated[report - batch->reports])
+			reports[count++] = report;
+	}
+	if (count == 0)
+		return;
+	(void) jobs_hot_end(call, reports, count, ended);
+	for (int n = 0; n < count; n++)
+	{
+		if (ended[n].entry == (Datum) 0)
+			continue;
+		batch->entries[reports[n] - batch->reports] = ended[n].entry;
+		if (ended[n].dependents)
+			waited_for[waited++] = UUIDPGetDatum(reports[n]->job_id);
+	}
+	if (waited > 0)
+		jobs_wake_dependents(call, construct_array(waited_for, waited, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR),
+							 GetCurrentTimestamp());
+}
+
+/* The same by a statement: ends all jobs that can be ended at once; the others are left. */
+static void
+end_by_statement(JobsCall *call, Batch *batch)
 {
 	Datum	   *columns[4];
 	bool	   *no_message = palloc(sizeof(bool) * batch->count);
@@ -215,21 +249,18 @@ end_batch(JobsCall *call, Batch *batch)
 	}
 }
 
-/* The reports that end_batch did not take. */
+/* The reports that ended no job yet. */
 static void
 report_rest(JobsCall *call, Batch *batch)
 {
 	for (int n = 0; n < batch->count; n++)
 	{
 		int			i = batch->sorted[n] - batch->reports;
-		JobsResult	row;
 
 		CHECK_FOR_INTERRUPTS();
-		if (batch->entries[i] != (Datum) 0)
-			continue;
-		batch->outcomes[i] = jobs_report_one(call, &batch->reports[i], &row, &batch->from[i]);
-		if (batch->outcomes[i] == REPORTED)
-			batch->entries[i] = jobs_column(&row, 0, row.table->tupdesc->natts, NULL);
+		if (batch->entries[i] == (Datum) 0)
+			batch->outcomes[i] = jobs_report_one(call, &batch->reports[i], &batch->entries[i],
+												 &batch->from[i]);
 	}
 }
 
@@ -294,7 +325,10 @@ jobs_update_job_statuses(PG_FUNCTION_ARGS)
 	if (batch.count > 0)
 	{
 		sort_reports(&batch);
-		end_batch(&call, &batch);
+		if (jobs_hot_usable())
+			end_directly(&call, &batch);
+		else
+			end_by_statement(&call, &batch);
 	}
 	report_rest(&call, &batch);
 	for (int i = 0; i < batch.count; i++)

@@ -26,6 +26,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "hot.h"
 #include "lane.h"
 
 PG_FUNCTION_INFO_V1(jobs_claim_jobs);
@@ -71,9 +72,8 @@ static JobsStatement take = {
 	.writes_history = true
 };
 
-#define COLUMN_JOB_ID	1
-#define COLUMN_SEQ		12		/* this and the next are not for the caller */
-#define COLUMN_NEXT		13		/* seq of the next job of the lane, if asked for */
+#define COLUMN_SEQ		(JOBS_TAKEN_COLUMNS + 1)	/* this and the next are not for the caller */
+#define COLUMN_NEXT		(JOBS_TAKEN_COLUMNS + 2)	/* seq of the next job of the lane, if asked for */
 
 static JobsStatement why_none = {
 	.sql = "SELECT CASE WHEN NOT EXISTS (SELECT FROM jobs_store.agent_function f"
@@ -84,23 +84,38 @@ static JobsStatement why_none = {
 	.expected = SPI_OK_SELECT
 };
 
-/* The jobs that were taken go where the caller wants them, without seq. */
+/* A job that was taken goes where the caller wants it. */
 static void
-hand_out(Claim *claim, const JobsResult *taken)
+hand_out(void *where, Datum *values, bool *nulls)
 {
+	Claim	   *claim = where;
+
+	if (claim->rows == NULL)
+		*claim->last = *DatumGetUUIDP(values[JOBS_TAKEN_ID]);
+	else
+		tuplestore_putvalues(claim->rows->setResult, claim->rows->setDesc, values, nulls);
+}
+
+/* The statement, for every case. Answers as jobs_hot_take. */
+static int
+run_take(const JobsTake *want, Claim *claim, int64 *last, int64 *next)
+{
+	JobsResult	taken = jobs_run(&take, A_INT4(want->tenant), A_INT4(want->lane),
+								 A_INT8(want->from), A_INT8(want->bound), A_INT4(want->limit),
+								 A_PTR(want->agent_id), A_INT8(want->lease_ms),
+								 A_BOOL(want->look_ahead));
 	Datum		values[COLUMN_NEXT];
 	bool		nulls[COLUMN_NEXT];
 
-	for (uint64 row = 0; row < taken->count; row++)
+	for (uint64 row = 0; row < taken.count; row++)
 	{
-		if (claim->rows == NULL)
-		{
-			*claim->last = *DatumGetUUIDP(jobs_column(taken, row, COLUMN_JOB_ID, NULL));
-			continue;
-		}
-		heap_deform_tuple(taken->table->vals[row], taken->table->tupdesc, values, nulls);
-		tuplestore_putvalues(claim->rows->setResult, claim->rows->setDesc, values, nulls);
+		heap_deform_tuple(taken.table->vals[row], taken.table->tupdesc, values, nulls);
+		hand_out(claim, values, nulls);
+		*last = DatumGetInt64(values[COLUMN_SEQ - 1]);
+		*next = nulls[COLUMN_NEXT - 1] ? 0 : DatumGetInt64(values[COLUMN_NEXT - 1]);
 	}
+	SPI_freetuptable(taken.table);
+	return taken.count;
 }
 
 /*
@@ -110,24 +125,35 @@ hand_out(Claim *claim, const JobsResult *taken)
 static void
 take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound, bool others)
 {
-	JobsResult	taken = jobs_run(&take, A_INT4(call->caller.tenant), A_INT4(lane->lane),
-								 A_INT8(jobs_lane_mark(lane)), A_INT8(bound),
-								 A_INT4(claim->wanted - claim->taken), A_PTR(claim->agent_id),
-								 A_INT8(claim->lease_ms), A_BOOL(others));
+	JobsTake	want = {
+		.tenant = call->caller.tenant,
+		.lane = lane->lane,
+		.from = jobs_lane_start(lane),
+		.bound = bound,
+		.limit = claim->wanted - claim->taken,
+		.look_ahead = others,
+		.agent_id = claim->agent_id,
+		.lease_ms = claim->lease_ms,
+		.check_ms = claim->lease_ms
+	};
+	bool		direct = jobs_hot_usable();
+	int64		last;
+	int64		next;
+	int			taken;
 
-	if (taken.count > 0)
+	for (;;)
 	{
-		int64		last = DatumGetInt64(jobs_column(&taken, taken.count - 1, COLUMN_SEQ, NULL));
-		bool		none;
-		Datum		next = jobs_column(&taken, 0, COLUMN_NEXT, &none);
-
-		jobs_lane_taken(lane, last, none ? 0 : DatumGetInt64(next), others);
+		taken = direct ? jobs_hot_take(&want, hand_out, claim, &last, &next) :
+			run_take(&want, claim, &last, &next);
+		if (taken > 0 || want.from == jobs_lane_mark(lane))
+			break;
+		want.from = jobs_lane_mark(lane);
 	}
+	if (taken > 0)
+		jobs_lane_taken(lane, last, next, others);
 	else
 		jobs_lane_passed(call, lane, bound);
-	hand_out(claim, &taken);
-	claim->taken += taken.count;
-	SPI_freetuptable(taken.table);
+	claim->taken += taken;
 }
 
 /* Number of warm lanes; which has the oldest job, and how old that of the next is. */

@@ -25,6 +25,22 @@
 #define JOBS_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* Since 18 a scan may be counted, since 16 an insert may be for summarizing indexes only. */
+#if PG_VERSION_NUM >= 180000
+#define JOBS_INDEX_BEGINSCAN(table, index, snapshot, keys) \
+	index_beginscan((table), (index), (snapshot), NULL, (keys), 0)
+#else
+#define JOBS_INDEX_BEGINSCAN(table, index, snapshot, keys) \
+	index_beginscan((table), (index), (snapshot), (keys), 0)
+#endif
+#if PG_VERSION_NUM >= 160000
+#define JOBS_INSERT_INDEX_TUPLES(info, slot, estate) \
+	ExecInsertIndexTuples((info), (slot), (estate), false, false, NULL, NIL, false)
+#else
+#define JOBS_INSERT_INDEX_TUPLES(info, slot, estate) \
+	ExecInsertIndexTuples((info), (slot), (estate), false, false, NULL, NIL)
+#endif
+
 /*
  * The JSON parser: the lexer may be given a place from 17 on; actions answer
  * from 16 on.

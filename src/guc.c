@@ -18,6 +18,7 @@ int			jobs_retry_base = 10 * 1000;
 int			jobs_retry_cap = 3600 * 1000;
 int			jobs_json_max_depth = 64;
 int			jobs_json_max_size_kb = 64 * 1024;
+bool		jobs_direct = true;
 
 typedef struct IntSetting
 {
@@ -73,5 +74,9 @@ jobs_guc_init(void)
 								*s->variable, s->low, s->high, s->context,
 								s->unit, NULL, NULL, NULL);
 	}
+	DefineCustomBoolVariable("jobs.direct",
+							 "Claims and final reports read and write rows without a plan where nothing speaks against it.",
+							 "Off, they are plain statements; it makes them slower and nothing else.",
+							 &jobs_direct, jobs_direct, PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("jobs");
 }

@@ -130,6 +130,7 @@ extern int	jobs_retry_base;
 extern int	jobs_retry_cap;
 extern int	jobs_json_max_depth;
 extern int	jobs_json_max_size_kb;
+extern bool jobs_direct;
 extern void jobs_guc_init(void);
 
 /* uuid.c */
@@ -181,6 +182,7 @@ extern JobsResult jobs_run_args(JobsStatement *statement, int nargs, const JobsA
 extern JobsResult jobs_run_text(const char *sql, const char *letters, const JobsArg *args);
 extern Datum jobs_column(const JobsResult *result, uint64 row, int column, bool *isnull);
 extern Datum jobs_column_copy(JobsCall *call, const JobsResult *result, uint64 row, int column);
+extern Datum jobs_composite_copy(JobsCall *call, Datum composite);
 extern void jobs_store_rows(ReturnSetInfo *rsinfo, const JobsResult *result);
 extern bool jobs_writing_history(int triggers_up);
 extern void jobs_begin_ready(const char *command);
@@ -207,6 +209,9 @@ jobs_pointer(const void *pointer)
 #define A_TIME(x)		jobs_datum(TimestampTzGetDatum(x), false)
 #define A_PTR(x)		jobs_pointer(x)
 #define A_ARG(n)		jobs_datum(PG_GETARG_DATUM(n), PG_ARGISNULL(n))
+
+/* hot.c */
+extern void jobs_hot_init(void);
 
 /* session.c */
 typedef struct JobsStamp
@@ -252,7 +257,7 @@ extern Datum jobs_list_of_resource(FunctionCallInfo fcinfo, JobsStatement *state
 extern Datum jobs_fetch_job(JobsCall *call, const pg_uuid_t *job_id);
 
 /* lifecycle.c */
-extern JobsResult jobs_report(JobsCall *call, const JobsReport *report);
+extern Datum jobs_report(JobsCall *call, JobsReport *report);
 
 extern Datum jobs_no_op(JobsCall *call, const char *status, const char *message);
 

@@ -45,9 +45,10 @@
  * Lanes are read only when that tells something: when the session has not seen them
  * for a while (cold: nothing was there), has taken so much that the mark lags, or
  * has something to sweep.
- * In between, the head of a lane is guessed to be just after what was taken last;
- * the claim itself finds the row. Such guesses are void when this session makes jobs
- * ready or rolls something back.
+ * In between, the head of a lane is guessed to be just after what was taken last, and
+ * the claim looks for a row from there on; when there is none, from the mark on. A row
+ * before the guess, which another session took and gave back, waits for the next read.
+ * Such guesses are void when this session makes jobs ready or rolls something back.
  *
  *-------------------------------------------------------------------------
  */
@@ -74,10 +75,8 @@ PG_FUNCTION_INFO_V1(jobs_lane_marks);
 #define COLD_COST		5
 #define COLD_US			(25 * 1000)
 
-/* Takes after which the mark is moved; sooner when much lies behind it. */
+/* Takes after which the lane is read from its mark on, and the mark is moved. */
 #define TAKES_PER_READ	16
-#define MIN_TAKES		4
-#define LONG_WAY		64
 
 /*
  * Sweeps of a lane that has work wait this many times as long as the last one
@@ -405,8 +404,7 @@ wants_read(const JobsLaneState *state, TimestampTz now)
 		return now >= state->cold_until;
 	if (state->safe < state->mark && now >= state->sweep_at)
 		return true;
-	return state->head == 0 || state->takes >= TAKES_PER_READ ||
-		(state->takes >= MIN_TAKES && state->head - state->mark > LONG_WAY);
+	return state->head == 0 || state->takes >= TAKES_PER_READ;
 }
 
 /*
@@ -459,6 +457,19 @@ int64
 jobs_lane_mark(const JobsLane *lane)
 {
 	return lane->state->mark;
+}
+
+/*
+ * Where a claim starts to look: behind what this session has taken last. What is
+ * before that is gone or somebody else has it, so in a crowd it is a long way. If
+ * nothing is found from here, the place to look is the mark.
+ */
+int64
+jobs_lane_start(const JobsLane *lane)
+{
+	if (lane->state->guess_epoch != jobs_guess_epoch())
+		return lane->state->mark;
+	return Max(lane->state->mark, lane->state->head);
 }
 
 int64

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "hot.h"
 #include "lifecycle.h"
 
 PG_FUNCTION_INFO_V1(jobs_update_job_status);
@@ -289,9 +290,23 @@ report_slowly(JobsCall *call, const JobsReport *report, JobsResult *row, JobsSta
 	return REPORTED;
 }
 
-/* The entry that is current afterwards is the last column of *row. */
-JobsOutcome
-jobs_report_one(JobsCall *call, const JobsReport *report, JobsResult *row, JobsStatus *from)
+/* The short cut, for what ends a job and meets no obstacle. */
+static bool
+end_directly(JobsCall *call, JobsReport *report, Datum *entry)
+{
+	JobsEnded	ended;
+
+	if (!jobs_status_terminal(report->name) || !jobs_hot_usable() ||
+		jobs_hot_end(call, &report, 1, &ended) == 0)
+		return false;
+	if (ended.dependents)
+		wake_one(call, report->job_id);
+	*entry = ended.entry;
+	return true;
+}
+
+static JobsOutcome
+report_by_statement(JobsCall *call, const JobsReport *report, JobsResult *row, JobsStatus *from)
 {
 	JobsArg		ends = A_BOOL(report->name != JOBS_FAILED || !report->retry);
 
@@ -310,6 +325,21 @@ jobs_report_one(JobsCall *call, const JobsReport *report, JobsResult *row, JobsS
 	return REPORTED;
 }
 
+/* *entry is the one that is current afterwards. */
+JobsOutcome
+jobs_report_one(JobsCall *call, JobsReport *report, Datum *entry, JobsStatus *from)
+{
+	JobsResult	row;
+	JobsOutcome outcome;
+
+	if (end_directly(call, report, entry))
+		return REPORTED;
+	outcome = report_by_statement(call, report, &row, from);
+	if (outcome == REPORTED)
+		*entry = jobs_column(&row, 0, row.table->tupdesc->natts, NULL);
+	return outcome;
+}
+
 void
 jobs_check_reportable(JobsStatus name)
 {
@@ -320,16 +350,16 @@ jobs_check_reportable(JobsStatus name)
 				 errhint("It is set by the extension itself. Agents report VALIDATING, RUNNING, UPLOADING, COMPLETED, FAILED or CANCELED.")));
 }
 
-/* Report of an agent, or an error; the entry is the last column. */
-JobsResult
-jobs_report(JobsCall *call, const JobsReport *report)
+/* Report of an agent, or an error; answers the entry that is current afterwards. */
+Datum
+jobs_report(JobsCall *call, JobsReport *report)
 {
-	JobsResult	row;
+	Datum		entry;
 	JobsStatus	from;
 
 	jobs_check_text(report->message, "message", JOBS_MAX_MESSAGE);
 	jobs_check_reportable(report->name);
-	switch (jobs_report_one(call, report, &row, &from))
+	switch (jobs_report_one(call, report, &entry, &from))
 	{
 		case REPORTED:
 			break;
@@ -340,7 +370,7 @@ jobs_report(JobsCall *call, const JobsReport *report)
 		case NOT_PERMITTED:
 			jobs_error_transition(report->job_id, from, report->name, true);
 	}
-	return row;
+	return entry;
 }
 
 /*
@@ -430,11 +460,8 @@ jobs_update_job_status(PG_FUNCTION_ARGS)
 		entry = report_as_user(&call, report.job_id, report.name, report.message);
 	else
 	{
-		JobsResult	row;
-
 		jobs_agent_require(&call, report.agent_id);
-		row = jobs_report(&call, &report);
-		entry = jobs_column_copy(&call, &row, 0, row.table->tupdesc->natts);
+		entry = jobs_composite_copy(&call, jobs_report(&call, &report));
 	}
 	jobs_leave(&call);
 	return entry;

@@ -29,6 +29,6 @@ typedef enum JobsOutcome
 /* lifecycle.c */
 extern text *jobs_status_text(JobsStatus status);
 extern void jobs_check_reportable(JobsStatus name);
-extern JobsOutcome jobs_report_one(JobsCall *call, const JobsReport *report, JobsResult *row, JobsStatus *from);
+extern JobsOutcome jobs_report_one(JobsCall *call, JobsReport *report, Datum *entry, JobsStatus *from);
 
 #endif							/* JOBS_LIFECYCLE_H */

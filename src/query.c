@@ -383,6 +383,17 @@ jobs_column_copy(JobsCall *call, const JobsResult *result, uint64 row, int colum
 	return value;
 }
 
+/* A value of a composite type that outlives jobs_leave. */
+Datum
+jobs_composite_copy(JobsCall *call, Datum composite)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->outer);
+
+	composite = datumCopy(composite, false, -1);
+	MemoryContextSwitchTo(old);
+	return composite;
+}
+
 /* All rows into the result of a set-returning function of the same columns. */
 void
 jobs_store_rows(ReturnSetInfo *rsinfo, const JobsResult *result)

@@ -101,6 +101,7 @@ INSERT INTO expected VALUES
 	('jobs_store.caller_tenant', 1, 's', false, 'r', true),
 	('jobs_store.guard_history', 1, 'v', false, 'u', true),
 	('jobs_store.is_foreign_write', 1, 'v', true, 'u', false),
+	('jobs_store.hot_in_use', 1, 'v', true, 'r', false),
 	('jobs_store.lane_marks', 1, 'v', false, 'u', false),
 	('jobs_store.new_id', 1, 'v', true, 's', false),
 	('jobs_store.part_id', 1, 'i', true, 's', false),

@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * hot.h
+ *		The short cut for claims and final reports; see hot.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JOBS_HOT_H
+#define JOBS_HOT_H
+
+#include "jobs.h"
+
+#define MAX_COLUMNS 12
+
+/* What is wanted of one lane. */
+typedef struct JobsTake
+{
+	int32		tenant;
+	int32		lane;
+	int64		from;			/* seq to start at */
+	int64		bound;			/* and the last one that counts */
+	int32		limit;
+	bool		look_ahead;		/* is there one after these? */
+	const pg_uuid_t *agent_id;
+	int64		lease_ms;
+	int64		check_ms;		/* until the sweep is to look at the lease */
+} JobsTake;
+
+/* The columns of claim_jobs. */
+enum
+{
+	JOBS_TAKEN_ID,
+	JOBS_TAKEN_ATTEMPT,
+	JOBS_TAKEN_FUNCTION,		/* id, name, version, tool, its version, operating system */
+	JOBS_TAKEN_MODEL = JOBS_TAKEN_FUNCTION + 6,
+	JOBS_TAKEN_PARAMETERS,
+	JOBS_TAKEN_EXPIRES,
+	JOBS_TAKEN_COLUMNS
+};
+
+typedef void JobsTakenRow(void *where, Datum *values, bool *nulls);
+
+/* A row of the history. */
+typedef struct JobsEntry
+{
+	pg_uuid_t	job_id;
+	TimestampTz created;
+	int32		ordinal;
+	int32		attempt;
+	JobsStatus	name;
+	const pg_uuid_t *agent_id;
+	const text *message;		/* NULL: none */
+} JobsEntry;
+
+/* What became of a report. */
+typedef struct JobsEnded
+{
+	Datum		entry;			/* jobs.job_status; 0: it did not end its job */
+	bool		dependents;		/* jobs wait for it */
+} JobsEnded;
+
+extern bool jobs_hot_usable(void);
+extern int	jobs_hot_take(const JobsTake *take, JobsTakenRow *row, void *where, int64 *last, int64 *next);
+extern int	jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended);
+
+#endif							/* JOBS_HOT_H */
