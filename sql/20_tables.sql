@@ -16,6 +16,10 @@ CREATE FUNCTION jobs_store.new_id() RETURNS uuid
 	AS 'MODULE_PATHNAME', 'jobs_new_id' LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION jobs_store.new_id() IS 'a new UUIDv7, larger than every earlier one of this session, ending in the digit 0';
 
+CREATE FUNCTION jobs_store.id_time(id uuid) RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'jobs_id_time' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jobs_store.id_time(uuid) IS 'when an id was made: saves a look at the row that it names';
+
 CREATE FUNCTION jobs_store.status_id(job_id uuid, ordinal integer, created timestamptz) RETURNS uuid
 	AS 'MODULE_PATHNAME', 'jobs_status_id' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION jobs_store.status_id(uuid, integer, timestamptz) IS 'the id of an entry of a history: a UUIDv7 of its time, in the order of the entries, derived from what the entry says';

@@ -13,4 +13,5 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs TO PUBLIC;
 GRANT SELECT ON jobs.job_list, jobs.job_status_list, jobs.queue_stats, jobs.throughput TO PUBLIC;
 
 -- Functions in a view run with the rights of who reads the view.
-GRANT EXECUTE ON FUNCTION jobs_store.caller_tenant(), jobs_store.part_id(uuid, integer) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION jobs_store.caller_tenant(), jobs_store.part_id(uuid, integer),
+	jobs_store.id_time(uuid), jobs_store.may_see(uuid) TO PUBLIC;

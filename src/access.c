@@ -16,6 +16,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+PG_FUNCTION_INFO_V1(jobs_may_see);
 PG_FUNCTION_INFO_V1(jobs_create_access);
 PG_FUNCTION_INFO_V1(jobs_create_access_by_email);
 PG_FUNCTION_INFO_V1(jobs_update_access);
@@ -175,6 +176,20 @@ jobs_relation(JobsCall *call, const pg_uuid_t *resource_id, const char **kind)
 	if (relation < JOBS_OWNER && strcmp(*kind, "artifact") == 0)
 		return Max(relation, job_relation(call, resource_id));
 	return relation;
+}
+
+Datum
+jobs_may_see(PG_FUNCTION_ARGS)
+{
+	JobsCall	call;
+	const char *kind;
+	bool		may;
+
+	jobs_enter_any(fcinfo, &call);
+	may = jobs_caller_lookup(&call) &&
+		jobs_relation(&call, PG_GETARG_UUID_P(0), &kind) >= JOBS_VIEWER;
+	jobs_leave(&call);
+	PG_RETURN_BOOL(may);
 }
 
 /*

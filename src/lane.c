@@ -47,8 +47,9 @@
  * has something to sweep.
  * In between, the head of a lane is guessed to be just after what was taken last, and
  * the claim looks for a row from there on; when there is none, from the mark on. A row
- * before the guess, which another session took and gave back, waits for the next read.
- * Such guesses are void when this session makes jobs ready or rolls something back.
+ * before the guess, which another session took and gave back, waits for the next read,
+ * GUESS_US at most. Guesses are void when this session makes jobs ready or rolls
+ * something back.
  *
  *-------------------------------------------------------------------------
  */
@@ -75,8 +76,13 @@ PG_FUNCTION_INFO_V1(jobs_lane_marks);
 #define COLD_COST		5
 #define COLD_US			(25 * 1000)
 
-/* Takes after which the lane is read from its mark on, and the mark is moved. */
+/*
+ * After so many takes, or so long after the first, a lane is read from its mark on
+ * and the mark is moved. So long may pass until it is seen that another session
+ * gave back an older job than those that are taken here.
+ */
 #define TAKES_PER_READ	16
+#define GUESS_US		(50 * 1000)
 
 /*
  * Sweeps of a lane that has work wait this many times as long as the last one
@@ -105,7 +111,8 @@ struct JobsLaneState
 	TimestampTz cold_until;		/* found empty, look again then; 0: not cold */
 	TimestampTz sweep_at;		/* read from safe not before then */
 	TimestampTz empty_sweep_at; /* the same when nothing is found from mark */
-	int			takes;			/* since the mark was moved */
+	int			takes;			/* since it was read */
+	TimestampTz read_at;
 };
 
 /* The lanes of an agent, highest priority first. */
@@ -384,6 +391,7 @@ read_lanes(JobsCall *call, JobsLane **lanes, int count, bool sweep)
 			move_mark(state, heads[i] != 0 ? heads[i] : Max(state->head, drawn), next);
 		if (share && (may_move || back))
 			jobs_shared_mark_set(file, state->key.tenant, state->key.lane, state->mark, state->safe, back);
+		state->read_at = ended;
 		state->cold_until = heads[i] != 0 ? 0 : cold_until(started, ended);
 		state->guess_epoch = jobs_guess_epoch();
 		if (heads[i] != 0)
@@ -404,7 +412,8 @@ wants_read(const JobsLaneState *state, TimestampTz now)
 		return now >= state->cold_until;
 	if (state->safe < state->mark && now >= state->sweep_at)
 		return true;
-	return state->head == 0 || state->takes >= TAKES_PER_READ;
+	return state->head == 0 || state->takes >= TAKES_PER_READ ||
+		(state->takes > 0 && now - state->read_at >= GUESS_US);
 }
 
 /*

@@ -26,6 +26,7 @@ PG_FUNCTION_INFO_V1(jobs_new_id);
 PG_FUNCTION_INFO_V1(jobs_part_id);
 PG_FUNCTION_INFO_V1(jobs_part_of);
 PG_FUNCTION_INFO_V1(jobs_status_id);
+PG_FUNCTION_INFO_V1(jobs_id_time);
 
 /* Of the list in sql/34_content.sql. */
 #define FIRST_STATUS_PART 5
@@ -148,6 +149,17 @@ jobs_status_id(PG_FUNCTION_ARGS)
 
 	*id = jobs_uuid_status(PG_GETARG_UUID_P(0), PG_GETARG_INT32(1), PG_GETARG_TIMESTAMPTZ(2));
 	PG_RETURN_UUID_P(id);
+}
+
+/* When an id was made; the fraction of the millisecond is as in clock_60. */
+Datum
+jobs_id_time(PG_FUNCTION_ARGS)
+{
+	uint64		high;
+
+	memcpy(&high, PG_GETARG_UUID_P(0)->data, 8);
+	high = pg_ntoh64(high);
+	PG_RETURN_TIMESTAMPTZ((TimestampTz) ((high >> 16) * 1000 + (((high & 0xFFF) * 1000) >> 12)) - EPOCH_US);
 }
 
 /* Which part an id names; 0 for the row itself. */

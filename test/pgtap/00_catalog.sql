@@ -102,8 +102,10 @@ INSERT INTO expected VALUES
 	('jobs_store.guard_history', 1, 'v', false, 'u', true),
 	('jobs_store.is_foreign_write', 1, 'v', true, 'u', false),
 	('jobs_store.hot_in_use', 1, 'v', true, 'r', false),
+	('jobs_store.id_time', 1, 'i', true, 's', false),
 	('jobs_store.lane_marks', 1, 'v', false, 'u', false),
 	('jobs_store.new_id', 1, 'v', true, 's', false),
+	('jobs_store.may_see', 1, 's', true, 'r', true),
 	('jobs_store.part_id', 1, 'i', true, 's', false),
 	('jobs_store.status_id', 1, 'i', true, 's', false),
 	('jobs_store.part_of', 1, 'i', true, 's', false),
@@ -135,7 +137,8 @@ SELECT is_empty(
 SELECT set_eq(
 	$$SELECT signature FROM pg_temp.ours WHERE has_function_privilege('public', oid, 'EXECUTE')$$,
 	$$SELECT signature FROM pg_temp.ours WHERE nspname = 'jobs'
-	UNION VALUES ('jobs_store.caller_tenant()'), ('jobs_store.part_id(uuid,integer)')$$,
+	UNION VALUES ('jobs_store.caller_tenant()'), ('jobs_store.part_id(uuid,integer)'),
+		('jobs_store.id_time(uuid)'), ('jobs_store.may_see(uuid)')$$,
 	'PUBLIC may execute what is in schema jobs, and what its views call');
 SELECT is_empty(
 	$$SELECT c.oid::regclass FROM pg_class c, aclexplode(c.relacl) a

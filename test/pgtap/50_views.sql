@@ -48,7 +48,8 @@ SELECT is(sum(duration), max(created) - min(created), 'durations add up') FROM j
 
 SELECT set_eq('SELECT function, function_version, tool_name, operating_system, ready, waiting, in_flight, oldest_wait IS NULL AS o, agents FROM jobs.queue_stats',
 	$$VALUES ('@t:one', '1.0', NULL, NULL, 3::bigint, 1::bigint, 2::bigint, false, 1::bigint), ('@t:idle', '1.0', 'tool', 'linux', 0, 0, 0, true, 0)$$, 'the queue now, by function');
-SELECT is(oldest_wait, now() - j.created, 'the oldest that is ready') FROM jobs.queue_stats q, jobs.get_job(pg_temp.id('ready')) j WHERE q.function = '@t:one';
+SELECT is(oldest_wait, now() - jobs_store.id_time(pg_temp.id('ready')), 'the oldest that is ready') FROM jobs.queue_stats WHERE function = '@t:one';
+SELECT cmp_ok(abs(extract(epoch FROM jobs_store.id_time(j.id) - j.created)), '<', 0.01, 'an id knows when it was made') FROM jobs.get_job(pg_temp.id('ready')) j;
 SELECT set_eq('SELECT outcome::text, sum(jobs)::integer FROM jobs.throughput GROUP BY 1', $$VALUES ('COMPLETED', 1), ('FAILED', 1), ('CANCELED', 1)$$, 'what has ended, by outcome');
 SELECT is_empty($$SELECT minute FROM jobs.throughput WHERE minute <> date_trunc('minute', minute) OR minute NOT BETWEEN now() - interval '2 min' AND now() + interval '2 min'$$, 'and minute');
 

@@ -31,6 +31,7 @@ SET auto_explain.log_min_duration = 0;
 SET auto_explain.log_nested_statements = on;
 SET auto_explain.log_level = notice;
 SET jobs.sweep_interval = 0;
+SET jobs.direct = off;
 SQL
 SELECT count(*) FROM jobs.add_job('\@test:plans', max_attempts => 3);
 SELECT count(*) FROM jobs.add_jobs('[{"function": "\@test:plans"}, {"function": "\@test:plans"}, {"function": "\@test:plans"}, {"function": "\@test:plans", "run_after": "2000-01-01"}]');
