@@ -128,11 +128,63 @@ CREATE TABLE jobs_store.lane (
 	function_id uuid NOT NULL,
 	assigned_agent_id uuid,
 	assigned_agent_pool_id uuid,
+	concurrency_key text,
 	PRIMARY KEY (tenant, lane)
 );
-CREATE INDEX lane_function_idx ON jobs_store.lane (tenant, function_id, priority);
-COMMENT ON TABLE jobs_store.lane IS 'lanes of ready jobs: one for each function version, assigned agent or pool or none, and priority in use';
+CREATE INDEX lane_function_idx ON jobs_store.lane (tenant, function_id, priority, concurrency_key);
+CREATE INDEX lane_key_idx ON jobs_store.lane (tenant, function_id, concurrency_key) WHERE concurrency_key IS NOT NULL;
+COMMENT ON TABLE jobs_store.lane IS 'lanes of ready jobs: one for each function version, assigned agent or pool or none, priority and concurrency key in use';
 COMMENT ON INDEX jobs_store.lane_function_idx IS 'the lanes of a function: for an agent that claims, and for a job that is added';
+COMMENT ON INDEX jobs_store.lane_key_idx IS 'lanes with a concurrency key, whose jobs need a permit';
+
+-- What administrators say about a function, whatever its version ------------
+
+CREATE TABLE jobs_store.function_policy (
+	tenant integer NOT NULL,
+	name text NOT NULL,
+	updated timestamptz NOT NULL,
+	updated_by_id uuid NOT NULL,
+	max_run_time interval,
+	start_timeout interval,
+	backoff text CHECK (backoff IN ('exponential', 'fixed', 'none')),
+	backoff_base interval,
+	backoff_cap interval,
+	max_in_flight integer,
+	max_in_flight_per_key integer,
+	rate_limit integer,
+	rate_interval interval,
+	paused timestamptz,
+	paused_by_id uuid,
+	pause_reason text,
+	PRIMARY KEY (tenant, name)
+);
+COMMENT ON TABLE jobs_store.function_policy IS 'limits, retries and pause of a function, by its name; NULL: no limit, or as the settings say';
+
+-- A limit of so many at one time, or in one interval, is so many permits. Whoever
+-- claims a job deletes one that nobody else has locked, like a ready job; whoever
+-- ends it puts a new one there. So claims neither count nor wait for each other.
+-- A permit for a rate comes back by itself: it is due one interval after its use.
+CREATE TABLE jobs_store.limiter (
+	tenant integer NOT NULL,
+	limiter integer NOT NULL DEFAULT nextval('jobs_store.lane_seq'),
+	name text NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('in flight', 'key', 'rate')),
+	concurrency_key text,
+	size integer NOT NULL,
+	debt integer NOT NULL DEFAULT 0 CHECK (debt >= 0),
+	PRIMARY KEY (tenant, limiter),
+	UNIQUE NULLS NOT DISTINCT (tenant, name, kind, concurrency_key)
+);
+COMMENT ON TABLE jobs_store.limiter IS 'limits in force, one row each: jobs in flight of a function or of one of its keys, or starts in an interval. There are size permits, in the table or in use; of those that come back, debt are not wanted any more';
+
+CREATE TABLE jobs_store.permit (
+	tenant integer NOT NULL,
+	limiter integer NOT NULL,
+	seq bigint NOT NULL DEFAULT nextval('jobs_store.ready_seq'),
+	due timestamptz NOT NULL DEFAULT '-infinity',
+	PRIMARY KEY (tenant, limiter, seq)
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE jobs_store.permit IS 'permits that are not in use, or not before due; numbered like ready jobs, so that they are found in the same way (lane.c)';
 
 -- Record ------------------------------------------------------------------
 
@@ -157,6 +209,11 @@ CREATE TABLE jobs_store.job (
 	display_name text,
 	version_name text,
 	external_identifier text,
+	concurrency_key text,
+	on_dependency_failure text,
+	backoff text,
+	backoff_base interval,
+	backoff_cap interval,
 	PRIMARY KEY (tenant, id)
 );
 CREATE INDEX job_created_by_idx ON jobs_store.job (tenant, created_by_id, id) WHERE NOT archived;
@@ -336,11 +393,14 @@ CREATE TABLE jobs_store.waiting (
 	attempt integer NOT NULL,
 	max_attempts integer NOT NULL,
 	dependent boolean NOT NULL,
+	blocker uuid,
 	PRIMARY KEY (tenant, job_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX waiting_check_at_idx ON jobs_store.waiting (tenant, check_at);
-COMMENT ON TABLE jobs_store.waiting IS 'CREATED jobs: they wait for their time or, if dependent, for other jobs; check_at is when to look again';
+CREATE INDEX waiting_lane_idx ON jobs_store.waiting (tenant, lane);
+COMMENT ON TABLE jobs_store.waiting IS 'CREATED jobs: they wait for their time or, if dependent, for other jobs; check_at is when to look again. All that it depends on and that comes before blocker, by id, is known to be done; only the end of blocker is waited for';
 COMMENT ON INDEX jobs_store.waiting_check_at_idx IS 'jobs that are due';
+COMMENT ON INDEX jobs_store.waiting_lane_idx IS 'whether the lane of a key is still needed';
 
 CREATE TABLE jobs_store.ready (
 	tenant integer NOT NULL,
@@ -367,11 +427,12 @@ CREATE TABLE jobs_store.lease (
 	ordinal integer NOT NULL,
 	attempt integer NOT NULL,
 	max_attempts integer NOT NULL,
+	permits smallint NOT NULL DEFAULT 0,
 	status jobs.job_status_name NOT NULL,
 	PRIMARY KEY (tenant, agent_id, job_id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX lease_check_at_idx ON jobs_store.lease (tenant, check_at);
-COMMENT ON TABLE jobs_store.lease IS 'jobs in the hands of an agent, CLAIMED to UNKNOWN. expires is the truth and is moved by heartbeats, by lease_ms milliseconds from then; check_at, at or before it, is indexed and moved only by the sweep, so a heartbeat touches no index';
+COMMENT ON TABLE jobs_store.lease IS 'jobs in the hands of an agent, CLAIMED to UNKNOWN. expires is the truth and is moved by heartbeats, by lease_ms milliseconds from then; check_at, at or before it, is indexed and moved only by the sweep, so a heartbeat touches no index. permits says which limits the job counts for: 1 that of its function, 2 that of its key';
 COMMENT ON INDEX jobs_store.lease_check_at_idx IS 'leases that may have run out';
 
 CREATE TABLE jobs_store.notice (
@@ -385,6 +446,16 @@ CREATE TABLE jobs_store.notice (
 CREATE INDEX notice_expires_idx ON jobs_store.notice (tenant, expires);
 COMMENT ON TABLE jobs_store.notice IS 'jobs that were canceled while an agent held them, or lost by it; a heartbeat tells the agent to drop them';
 COMMENT ON INDEX jobs_store.notice_expires_idx IS 'notices that may be forgotten';
+
+-- A lease that ends, however it does, gives its permits back.
+CREATE FUNCTION jobs_store.return_permits() RETURNS trigger
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'jobs_return_permits' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION jobs_store.return_permits() IS 'puts back the permits that a lease has taken, unless its limit was lowered meanwhile';
+
+CREATE TRIGGER return_permits AFTER DELETE ON jobs_store.lease
+	FOR EACH ROW WHEN (OLD.permits <> 0) EXECUTE FUNCTION jobs_store.return_permits();
+COMMENT ON TRIGGER return_permits ON jobs_store.lease IS 'a job that is not in flight any more makes room for another';
 
 -- The guard of the history --------------------------------------------------
 -- Checked after the statement, so that a restore may load the rows of a job in

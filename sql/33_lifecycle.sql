@@ -40,3 +40,8 @@ CREATE FUNCTION jobs.cancel_job(job_id uuid, reason text DEFAULT NULL) RETURNS j
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_cancel_job' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION jobs.cancel_job(uuid, text) IS 'withdraws a job; an agent that runs it learns it from its next heartbeat or report. status is canceled, or no_op when the job had ended before. Errors: 22004, 42501, JB404';
+
+CREATE FUNCTION jobs.retry_job(job_id uuid, message text DEFAULT NULL) RETURNS jobs.job_status
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'jobs_retry_job' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION jobs.retry_job(uuid, text) IS 'revives a FAILED or CANCELED job by hand, with as many further attempts as it had at first. It is PENDING, or CREATED when it has a run_after that is still to come or depends on other jobs; those that were canceled because of it stay so. Answers its history entry then. For editors. Errors: 22004, 22001, 42501, JB404, JB409 (not FAILED or CANCELED, or archived)';

@@ -5,6 +5,20 @@ CREATE FUNCTION jobs.sweep() RETURNS integer
 	AS 'MODULE_PATHNAME', 'jobs_sweep' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION jobs.sweep() IS 'one pass of maintenance over the caller''s tenant: jobs whose time has come become PENDING, jobs whose lease ran out become UNKNOWN and then PENDING, CREATED or FAILED. Bounded; answers how many jobs it moved, 0 when there was nothing left to do. Claims call it by themselves, at most once per jobs.sweep_interval';
 
-CREATE FUNCTION jobs_store.retry_delay(attempt integer) RETURNS interval
-	AS 'MODULE_PATHNAME', 'jobs_retry_delay' LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION jobs_store.retry_delay(integer) IS 'wait after an attempt, by the back-off settings; differs from call to call';
+CREATE FUNCTION jobs_store.retry_delay(attempt integer, backoff text, backoff_base interval, backoff_cap interval) RETURNS interval
+	AS 'MODULE_PATHNAME', 'jobs_retry_delay' LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION jobs_store.retry_delay(integer, text, interval, interval) IS 'wait after an attempt; differs from call to call when the back-off is exponential. NULL: exponential, and the settings jobs.retry_base and jobs.retry_cap';
+
+CREATE TYPE jobs_store.dependency_state AS (job_id uuid, name jobs.job_status_name);
+COMMENT ON TYPE jobs_store.dependency_state IS 'a job that another one waits for, and how it is';
+
+CREATE TYPE jobs_store.run_limit AS (until timestamptz, max_run_time interval);
+COMMENT ON TYPE jobs_store.run_limit IS 'when an attempt must end, and how long it may take';
+
+CREATE VIEW jobs_store.job_backoff AS
+	SELECT j.tenant, j.id AS job_id, coalesce(j.backoff, p.backoff) AS backoff,
+		coalesce(j.backoff_base, p.backoff_base) AS backoff_base, coalesce(j.backoff_cap, p.backoff_cap) AS backoff_cap
+	FROM jobs_store.job j
+		JOIN jobs_store.function_version v ON v.tenant = j.tenant AND v.id = j.function_id
+		LEFT JOIN jobs_store.function_policy p ON p.tenant = j.tenant AND p.name = v.name;
+COMMENT ON VIEW jobs_store.job_backoff IS 'how long a job waits between attempts: what it says itself, else its function; NULL: as the settings say';

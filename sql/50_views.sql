@@ -89,3 +89,13 @@ CREATE VIEW jobs.throughput WITH (security_barrier) AS
 		AND ((SELECT jobs.is_administrator()) OR jobs_store.may_see(h.job_id))
 	GROUP BY 1, 2;
 COMMENT ON VIEW jobs.throughput IS 'jobs that ended, per minute and outcome; one that was retried by hand counts each time it ended';
+
+CREATE VIEW jobs.function_policies WITH (security_barrier) AS
+	SELECT p.name AS function, p.max_run_time, p.start_timeout, p.backoff, p.backoff_base, p.backoff_cap,
+		p.max_in_flight, p.max_in_flight_per_key, p.rate_limit, p.rate_interval,
+		p.paused, b.email AS paused_by, p.pause_reason, p.updated, u.email AS updated_by
+	FROM jobs_store.function_policy p
+		LEFT JOIN jobs_store.user_account u ON u.tenant = p.tenant AND u.id = p.updated_by_id
+		LEFT JOIN jobs_store.user_account b ON b.tenant = p.tenant AND b.id = p.paused_by_id
+	WHERE p.tenant = (SELECT jobs_store.caller_tenant());
+COMMENT ON VIEW jobs.function_policies IS 'limits, retries and pauses of the functions that have some; NULL: no limit, or as the settings say. paused is since when';

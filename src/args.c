@@ -88,25 +88,49 @@ jobs_arg_range(FunctionCallInfo fcinfo, int argno, const char *name, int32 low, 
 	return value;
 }
 
-/* Milliseconds of a time that a lease may have: more than none, at most 366 days. */
+/* A time span that something may last: more than none, at most 366 days; in milliseconds. */
 int64
-jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name)
+jobs_check_span(const Interval *span, const char *name)
 {
-	Interval   *lease;
-	int64		days;
+	int64		days = (int64) span->month * DAYS_PER_MONTH + span->day + span->time / USECS_PER_DAY;
 
-	jobs_arg_require(fcinfo, argno, name);
-	lease = PG_GETARG_INTERVAL_P(argno);
-	days = (int64) lease->month * DAYS_PER_MONTH + lease->day + lease->time / USECS_PER_DAY;
-	if (lease->month < 0 || lease->day < 0 || lease->time < 0 ||
-		(lease->month == 0 && lease->day == 0 && lease->time == 0) ||
-		days > 366 || (days == 366 && lease->time % USECS_PER_DAY != 0))
+	if (span->month < 0 || span->day < 0 || span->time < 0 ||
+		(span->month == 0 && span->day == 0 && span->time == 0) ||
+		days > 366 || (days == 366 && span->time % USECS_PER_DAY != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is out of range: %s", name,
-						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(lease)))),
+						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(span)))),
 				 errhint("It must be longer than 0 and at most 366 days, for instance '60 s'.")));
-	return Max(1, days * (USECS_PER_DAY / 1000) + lease->time % USECS_PER_DAY / 1000);
+	return Max(1, days * (USECS_PER_DAY / 1000) + span->time % USECS_PER_DAY / 1000);
+}
+
+int64
+jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	jobs_arg_require(fcinfo, argno, name);
+	return jobs_check_span(PG_GETARG_INTERVAL_P(argno), name);
+}
+
+/* NULL, or one of a list of words, which NULL ends. */
+void
+jobs_check_choice(text *value, const char *name, const char *const *choices)
+{
+	StringInfoData list;
+
+	if (value == NULL)
+		return;
+	initStringInfo(&list);
+	for (int i = 0; choices[i] != NULL; i++)
+	{
+		if (strcmp(text_to_cstring(value), choices[i]) == 0)
+			return;
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", choices[i]);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid %s: \"%s\"", name, text_to_cstring(value)),
+			 errhint("It can be: %s.", list.data)));
 }
 
 /* One-dimensional, at most max_items, none of them null. */

@@ -42,6 +42,8 @@ typedef struct Claim
 	int			count;
 	int32		wanted;
 	int32		taken;
+	bool		paused;			/* something was left because of a pause, */
+	bool		limited;		/* or of a limit */
 	ReturnSetInfo *rows;		/* where the jobs go */
 	pg_uuid_t  *last;			/* or: where the id of the last one goes */
 } Claim;
@@ -55,8 +57,8 @@ static JobsStatement take = {
 	" RETURNING r.seq, r.job_id, r.ordinal + 1 AS ordinal, r.attempt + 1 AS attempt, r.max_attempts,"
 	" clock_timestamp() AS now),"
 	" l AS (INSERT INTO jobs_store.lease (tenant, agent_id, job_id, expires, check_at, lease_ms, lane,"
-	" ordinal, attempt, max_attempts, status)"
-	" SELECT $1, $6, d.job_id, d.now + $7 * '1 ms'::interval, d.now + $7 * '1 ms'::interval, $7, $2, d.ordinal, d.attempt, d.max_attempts, 'CLAIMED' FROM d),"
+	" ordinal, attempt, max_attempts, permits, status)"
+	" SELECT $1, $6, d.job_id, d.now + $7 * '1 ms'::interval, d.now + $9 * '1 ms'::interval, $7, $2, d.ordinal, d.attempt, d.max_attempts, $10, 'CLAIMED' FROM d),"
 	" s AS (INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, agent_id)"
 	" SELECT $1, d.job_id, d.ordinal, d.now, d.attempt, 'CLAIMED', $6 FROM d)"
 	" SELECT d.job_id, d.attempt, v.id, v.name, v.version, v.tool_name, v.tool_version, v.operating_system,"
@@ -67,7 +69,7 @@ static JobsStatement take = {
 	" CROSS JOIN LATERAL (SELECT * FROM jobs_store.function_version x"
 	" WHERE x.tenant = $1 AND x.id = j.function_id OFFSET 0) v"
 	" ORDER BY d.seq",
-	.types = "iilliulb",
+	.types = "iilliulbli",
 	.expected = SPI_OK_SELECT,
 	.writes_history = true
 };
@@ -79,8 +81,10 @@ static JobsStatement why_none = {
 	.sql = "SELECT CASE WHEN NOT EXISTS (SELECT FROM jobs_store.agent_function f"
 	" WHERE f.tenant = $1 AND f.agent_id = $2)"
 	" THEN 'the agent serves no function; tell which with jobs.set_agent_functions'"
+	" WHEN $3 THEN 'jobs are ready, but the limits of their functions do not permit more for now'"
+	" WHEN $4 THEN 'jobs are ready, but their functions are paused'"
 	" ELSE 'no job is ready for the functions of the agent' END",
-	.types = "iu",
+	.types = "iubb",
 	.expected = SPI_OK_SELECT
 };
 
@@ -103,7 +107,8 @@ run_take(const JobsTake *want, Claim *claim, int64 *last, int64 *next)
 	JobsResult	taken = jobs_run(&take, A_INT4(want->tenant), A_INT4(want->lane),
 								 A_INT8(want->from), A_INT8(want->bound), A_INT4(want->limit),
 								 A_PTR(want->agent_id), A_INT8(want->lease_ms),
-								 A_BOOL(want->look_ahead));
+								 A_BOOL(want->look_ahead), A_INT8(want->check_ms),
+								 A_INT4(want->permits));
 	Datum		values[COLUMN_NEXT];
 	bool		nulls[COLUMN_NEXT];
 
@@ -118,9 +123,92 @@ run_take(const JobsTake *want, Claim *claim, int64 *last, int64 *next)
 	return taken.count;
 }
 
+/* Up to so many permits of one limiter, as jobs are taken from a lane. */
+static int32
+take_permits(JobsCall *call, const JobsLane *limiter, int32 wanted)
+{
+	int64		from = jobs_lane_start(limiter);
+	int64		last;
+	int32		taken;
+
+	for (;;)
+	{
+		taken = jobs_permits_take(call, limiter->lane, from, wanted, &last);
+		if (taken > 0 || from == jobs_lane_mark(limiter))
+			break;
+		from = jobs_lane_mark(limiter);
+	}
+	if (taken > 0)
+		jobs_lane_taken(limiter, last, 0, false);
+	else
+		jobs_lane_blocked(limiter);
+	return taken;
+}
+
+/* What was taken of one limiter. */
+typedef struct Permits
+{
+	int32		limiter;
+	int32		count;
+} Permits;
+
+/* The first claim that needs the limiter of a key makes it, and takes from what it has made. */
+static Permits
+take_first_permits(JobsCall *call, const JobsLane *lane, int32 wanted)
+{
+	Permits		permits = {0};
+	int64		last;
+
+	permits.limiter = jobs_limit_find_key(call, lane->lane);
+	if (permits.limiter != 0)
+		permits.count = jobs_permits_take(call, permits.limiter, 0, wanted, &last);
+	return permits;
+}
+
 /*
- * Takes what is still wanted from one lane, no younger than bound. With others,
- * it matters to them how old the next job of this lane is.
+ * As many permits of each kind that a rule asks for as can be had; answers the
+ * fewest.
+ */
+static int32
+take_all_permits(JobsCall *call, const JobsLane *lane, int32 wanted, Permits *got)
+{
+	for (int kind = 0; kind < JOBS_LIMIT_KINDS; kind++)
+	{
+		const JobsLane *limiter = &lane->rule->limiters[kind];
+
+		memset(&got[kind], 0, sizeof(Permits));
+		if (!lane->rule->limited[kind] || wanted == 0)
+			continue;
+		if (limiter->state != NULL)
+		{
+			got[kind].limiter = limiter->lane;
+			got[kind].count = take_permits(call, limiter, wanted);
+		}
+		else if (kind == JOBS_LIMIT_KEY)
+			got[kind] = take_first_permits(call, lane, wanted);
+		wanted = got[kind].count;
+	}
+	return wanted;
+}
+
+/* Permits that were not needed go back; those for a rate were used from now on. */
+static void
+settle_permits(JobsCall *call, const JobsLane *lane, const Permits *got, int32 used)
+{
+	const Permits *rate = &got[JOBS_LIMIT_RATE];
+
+	for (int kind = 0; kind < JOBS_LIMIT_KINDS; kind++)
+		if (got[kind].count > used)
+			jobs_permits_put(call, got[kind].limiter, got[kind].count - used, DT_NOBEGIN);
+	if (rate->count > 0 && used > 0)
+		jobs_permits_put(call, rate->limiter, used, GetCurrentTimestamp() + lane->rule->rate_ms * 1000);
+}
+
+static void take_jobs(JobsCall *call, Claim *claim, const JobsLane *lane, JobsTake *want, bool others);
+
+/*
+ * Takes what is still wanted from one lane, no younger than bound, as far as the
+ * rules of the lane permit.
  */
 static void
 take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound, bool others)
@@ -136,6 +224,35 @@ take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound, bool 
 		.lease_ms = claim->lease_ms,
 		.check_ms = claim->lease_ms
 	};
+	int32		before = claim->taken;
+	Permits		got[JOBS_LIMIT_KINDS];
+
+	if (lane->rule == NULL)
+	{
+		take_jobs(call, claim, lane, &want, others);
+		return;
+	}
+	if (lane->rule->max_run_ms > 0)
+		want.check_ms = Min(want.check_ms, lane->rule->max_run_ms);
+	want.limit = take_all_permits(call, lane, want.limit, got);
+	for (int kind = 0; kind < JOBS_LIMIT_RATE; kind++)
+		if (lane->rule->limited[kind])
+			want.permits |= 1 << kind;
+	if (want.limit > 0)
+		take_jobs(call, claim, lane, &want, others);
+	else
+	{
+		claim->limited = true;
+		jobs_lane_blocked(lane);
+	}
+	settle_permits(call, lane, got, claim->taken - before);
+}
+
+/* With others, it matters to them how old the next job of this lane is. */
+static void
+take_jobs(JobsCall *call, Claim *claim, const JobsLane *lane, JobsTake *wanted, bool others)
+{
+	JobsTake	want = *wanted;
 	bool		direct = jobs_hot_usable();
 	int64		last;
 	int64		next;
@@ -152,13 +269,13 @@ take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound, bool 
 	if (taken > 0)
 		jobs_lane_taken(lane, last, next, others);
 	else
-		jobs_lane_passed(call, lane, bound);
+		jobs_lane_passed(call, lane, want.bound);
 	claim->taken += taken;
 }
 
 /* Number of warm lanes; which has the oldest job, and how old that of the next is. */
 static int
-oldest_lane(JobsLane *lanes, int count, JobsLane **oldest, int64 *bound)
+oldest_lane(Claim *claim, JobsLane *lanes, int count, JobsLane **oldest, int64 *bound)
 {
 	int			warm = 0;
 
@@ -168,6 +285,11 @@ oldest_lane(JobsLane *lanes, int count, JobsLane **oldest, int64 *bound)
 	{
 		if (jobs_lane_cold(&lanes[i]))
 			continue;
+		if (lanes[i].rule != NULL && lanes[i].rule->paused)
+		{
+			claim->paused = true;
+			continue;
+		}
 		warm++;
 		if (*oldest == NULL || jobs_lane_head(&lanes[i]) < jobs_lane_head(*oldest))
 		{
@@ -196,7 +318,7 @@ take_from_priority(JobsCall *call, Claim *claim, JobsLane *lanes, int count)
 	int			warm;
 
 	while (claim->taken < claim->wanted &&
-		   (warm = oldest_lane(lanes, count, &lane, &bound)) > 0)
+		   (warm = oldest_lane(claim, lanes, count, &lane, &bound)) > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
 		take_from(call, claim, lane, claim->wanted - claim->taken == 1 ? PG_INT64_MAX : bound,
@@ -336,7 +458,8 @@ jobs_get_job_for_agent(PG_FUNCTION_ARGS)
 		values[0] = jobs_fetch_job(&call, &job_id);
 	else
 	{
-		JobsResult	row = jobs_run(&why_none, A_INT4(call.caller.tenant), A_PTR(claim.agent_id));
+		JobsResult	row = jobs_run(&why_none, A_INT4(call.caller.tenant), A_PTR(claim.agent_id),
+								   A_BOOL(claim.limited), A_BOOL(claim.paused));
 
 		row = jobs_run(&no_job_row, jobs_datum(jobs_column(&row, 0, 1, NULL), false));
 		values[1] = jobs_column_copy(&call, &row, 0, 1);

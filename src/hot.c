@@ -91,9 +91,9 @@ static const Layout layouts[] = {
 		"ready_pkey", {"tenant", "lane", "seq"}
 	},
 	[LEASE] = {
-		"lease", true, 0,
+		"lease", true, 1,
 		{"agent_id", "job_id", "expires", "check_at", "lease_ms", "tenant", "lane", "ordinal", "attempt",
-		"max_attempts", "status"},
+		"max_attempts", "permits", "status"},
 		"lease_pkey", {"tenant", "agent_id", "job_id"}
 	},
 	[STATUS] = {
@@ -127,7 +127,7 @@ enum
 enum
 {
 	LEASE_AGENT, LEASE_JOB, LEASE_EXPIRES, LEASE_CHECK_AT, LEASE_MS, LEASE_TENANT, LEASE_LANE,
-	LEASE_ORDINAL, LEASE_ATTEMPT, LEASE_MAX_ATTEMPTS, LEASE_STATUS, LEASE_COLUMNS
+	LEASE_ORDINAL, LEASE_ATTEMPT, LEASE_MAX_ATTEMPTS, LEASE_PERMITS, LEASE_STATUS, LEASE_COLUMNS
 };
 enum
 {
@@ -548,6 +548,7 @@ write_leases(const JobsTake *take, JobsEntry *taken, const int32 *max_attempts, 
 		values[LEASE_ORDINAL] = Int32GetDatum(taken[i].ordinal);
 		values[LEASE_ATTEMPT] = Int32GetDatum(taken[i].attempt);
 		values[LEASE_MAX_ATTEMPTS] = Int32GetDatum(max_attempts[i]);
+		values[LEASE_PERMITS] = Int16GetDatum(take->permits);
 		values[LEASE_STATUS] = JobsStatusGetDatum(JOBS_CLAIMED);
 		ExecStoreVirtualTuple(slot);
 		write_entry(&status, take->tenant, &taken[i]);
@@ -641,6 +642,8 @@ end_lease(Reader *lease, int32 tenant, const JobsReport *report, JobsEntry *entr
 	attempt = DatumGetInt32(column_not_null(lease, LEASE_ATTEMPT));
 	if (report->attempt != 0 && report->attempt != attempt)
 		return false;
+	if (DatumGetInt16(column_not_null(lease, LEASE_PERMITS)) != 0)
+		return false;			/* its trigger gives them back */
 	if (report->name == JOBS_FAILED && report->retry &&
 		attempt < DatumGetInt32(column_not_null(lease, LEASE_MAX_ATTEMPTS)))
 		return false;

@@ -10,7 +10,7 @@
 
 #include "jobs.h"
 
-#define MAX_COLUMNS 12
+#define MAX_COLUMNS 13
 
 /* What is wanted of one lane. */
 typedef struct JobsTake
@@ -24,6 +24,7 @@ typedef struct JobsTake
 	const pg_uuid_t *agent_id;
 	int64		lease_ms;
 	int64		check_ms;		/* until the sweep is to look at the lease */
+	int16		permits;		/* that the lease has: a bit for each JobsLimitKind */
 } JobsTake;
 
 /* The columns of claim_jobs. */

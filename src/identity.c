@@ -302,6 +302,12 @@ require_administrator(JobsCall *call, bool allowed, const char *action)
 				 errhint("Ask an administrator.")));
 }
 
+void
+jobs_administrator_require(JobsCall *call, const char *action)
+{
+	require_administrator(call, call->caller.administrator, action);
+}
+
 Datum
 jobs_current_tenant_id(PG_FUNCTION_ARGS)
 {

@@ -49,15 +49,17 @@ static JobsStatement find_keys = {
 };
 
 static JobsStatement insert_jobs = {
-	.sql = "WITH n AS MATERIALIZED (SELECT * FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+	.sql = "WITH n AS MATERIALIZED (SELECT * FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
 	" WITH ORDINALITY n(id, function_id, lane, model_id, parameters, assigned_agent_id, assigned_agent_pool_id, agent_id,"
-	" description, display_name, version_name, external_identifier, priority, run_after, dependent, max_attempts, n)),"
+	" description, display_name, version_name, external_identifier, priority, run_after, dependent, max_attempts,"
+	" on_dependency_failure, concurrency_key, backoff, backoff_base, backoff_cap, n)),"
 	" j AS (INSERT INTO jobs_store.job (tenant, id, created, created_by_id, first_status, function_id, model_id, parameters,"
 	" assigned_agent_id, assigned_agent_pool_id, agent_id, description, display_name, version_name, external_identifier,"
-	" priority, run_after, max_attempts)"
+	" priority, run_after, max_attempts, on_dependency_failure, concurrency_key, backoff, backoff_base, backoff_cap)"
 	" SELECT $1, n.id, $2, $3, CASE WHEN n.dependent OR n.run_after > $2 THEN 'CREATED' ELSE 'PENDING' END::jobs.job_status_name,"
 	" n.function_id, n.model_id, n.parameters, n.assigned_agent_id, n.assigned_agent_pool_id, n.agent_id,"
-	" n.description, n.display_name, n.version_name, n.external_identifier, n.priority, n.run_after, n.max_attempts"
+	" n.description, n.display_name, n.version_name, n.external_identifier, n.priority, n.run_after, n.max_attempts,"
+	" nullif(n.on_dependency_failure, 'cancel'), n.concurrency_key, n.backoff, n.backoff_base, n.backoff_cap"
 	" FROM n ORDER BY n.n),"
 	" w AS (INSERT INTO jobs_store.waiting (tenant, job_id, check_at, lane, ordinal, attempt, max_attempts, dependent)"
 	" SELECT $1, n.id, greatest($2, n.run_after), n.lane, 0, 0, n.max_attempts, n.dependent"
@@ -65,14 +67,7 @@ static JobsStatement insert_jobs = {
 	" INSERT INTO jobs_store.ready (tenant, lane, job_id, ordinal, attempt, max_attempts)"
 	" SELECT $1, n.lane, n.id, 0, 0, n.max_attempts FROM n"
 	" WHERE NOT n.dependent AND (n.run_after > $2) IS NOT TRUE ORDER BY n.n",
-	.types = "izuUUIUJUUUTTTTIZBI",
-	.expected = SPI_OK_INSERT
-};
-
-static JobsStatement insert_dependencies = {
-	.sql = "INSERT INTO jobs_store.job_dependency (tenant, job_id, depends_on)"
-	" SELECT DISTINCT $1, $2, d.id FROM unnest($3) d(id)",
-	.types = "iuU",
+	.types = "izuUUIUJUUUTTTTIZBITTTVV",
 	.expected = SPI_OK_INSERT
 };
 
@@ -105,7 +100,8 @@ static JobsStatement expand_jobs = {
 	" tool_version text, operating_system text, function_version text, assigned_agent_id uuid,"
 	" assigned_agent_pool_id uuid, agent_id uuid, sources jobs.source[], description text, display_name text,"
 	" version_name text, external_identifier text, priority integer, run_after timestamptz, depends_on uuid[],"
-	" max_attempts integer, idempotency_key text) ORDER BY e.n",
+	" max_attempts integer, idempotency_key text, on_dependency_failure text, concurrency_key text,"
+	" backoff text, backoff_base interval, backoff_cap interval) ORDER BY e.n",
 	.types = "jT",
 	.expected = SPI_OK_SELECT
 };
@@ -242,8 +238,7 @@ static void
 insert_links(JobsCall *call, JobsNewJob *job)
 {
 	if (!job->nulls[ARG_DEPENDS_ON])
-		jobs_run(&insert_dependencies, A_INT4(call->caller.tenant), A_PTR(&job->id),
-				 A_PTR(DatumGetArrayTypeP(job->values[ARG_DEPENDS_ON])));
+		jobs_depend(call, &job->id, DatumGetArrayTypeP(job->values[ARG_DEPENDS_ON]));
 	if (!job->nulls[ARG_SOURCES])
 	{
 		ArrayType  *sources = DatumGetArrayTypeP(job->values[ARG_SOURCES]);
@@ -290,7 +285,12 @@ insert_batch(JobsCall *call, JobsNewJob *batch, int count, int *element)
 			 column_array(jobs, used, ARG_PRIORITY, INT4OID),
 			 column_array(jobs, used, ARG_RUN_AFTER, TIMESTAMPTZOID),
 			 dependent,
-			 column_array(jobs, used, ARG_MAX_ATTEMPTS, INT4OID));
+			 column_array(jobs, used, ARG_MAX_ATTEMPTS, INT4OID),
+			 column_array(jobs, used, ARG_ON_DEPENDENCY_FAILURE, TEXTOID),
+			 column_array(jobs, used, ARG_CONCURRENCY_KEY, TEXTOID),
+			 column_array(jobs, used, ARG_BACKOFF, TEXTOID),
+			 column_array(jobs, used, ARG_BACKOFF_BASE, INTERVALOID),
+			 column_array(jobs, used, ARG_BACKOFF_CAP, INTERVALOID));
 	for (int i = 0; i < used; i++)
 	{
 		*element = jobs[i] - batch;
@@ -481,7 +481,10 @@ read_batch(const JobsResult *rows)
 			job->values[ARG_PRIORITY] = Int32GetDatum(0);
 		if (job->nulls[ARG_MAX_ATTEMPTS])
 			job->values[ARG_MAX_ATTEMPTS] = Int32GetDatum(1);
-		job->nulls[ARG_PARAMETERS] = job->nulls[ARG_PRIORITY] = job->nulls[ARG_MAX_ATTEMPTS] = false;
+		if (job->nulls[ARG_ON_DEPENDENCY_FAILURE])
+			job->values[ARG_ON_DEPENDENCY_FAILURE] = CStringGetTextDatum("cancel");
+		job->nulls[ARG_PARAMETERS] = job->nulls[ARG_PRIORITY] = job->nulls[ARG_MAX_ATTEMPTS] =
+			job->nulls[ARG_ON_DEPENDENCY_FAILURE] = false;
 	}
 	return batch;
 }

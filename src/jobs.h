@@ -158,6 +158,8 @@ extern int32 jobs_arg_range(FunctionCallInfo fcinfo, int argno, const char *name
 extern int64 jobs_arg_lease(FunctionCallInfo fcinfo, int argno, const char *name);
 extern void jobs_check_text(text *value, const char *name, int max_chars);
 extern void jobs_check_array(ArrayType *array, const char *name, int max_items);
+extern int64 jobs_check_span(const Interval *span, const char *name);
+extern void jobs_check_choice(text *value, const char *name, const char *const *choices);
 
 /* status.c */
 extern const char *jobs_status_label(JobsStatus status);
@@ -239,6 +241,7 @@ extern bool jobs_caller_lookup(JobsCall *call);
 extern void jobs_caller_require(JobsCall *call);
 extern void jobs_agent_require(JobsCall *call, const pg_uuid_t *agent_id);
 extern void jobs_pool_require(JobsCall *call, const pg_uuid_t *pool_id);
+extern void jobs_administrator_require(JobsCall *call, const char *action);
 
 /* access.c */
 typedef enum JobsRelation
@@ -261,13 +264,44 @@ extern Datum jobs_report(JobsCall *call, JobsReport *report);
 
 extern Datum jobs_no_op(JobsCall *call, const char *status, const char *message);
 
+/* dependency.c */
+extern void jobs_dependencies_require(JobsCall *call, ArrayType *depends_on);
+extern void jobs_depend(JobsCall *call, const pg_uuid_t *job_id, ArrayType *depends_on);
+extern int64 jobs_check_dependents(JobsCall *call, TimestampTz now, uint64 *canceled);
 extern void jobs_wake_dependents(JobsCall *call, ArrayType *jobs, TimestampTz now);
 
+/* retry.c */
+extern JobsResult jobs_fail_and_retry(JobsCall *call, const JobsReport *report, int32 attempt, int32 max_attempts);
+
 /* backoff.c */
-extern int64 jobs_backoff(int32 attempt, int64 base, int64 cap, double fraction);
+typedef enum JobsBackoffKind
+{
+	JOBS_BACKOFF_EXPONENTIAL,
+	JOBS_BACKOFF_FIXED,
+	JOBS_BACKOFF_NONE
+} JobsBackoffKind;
+extern const char *const jobs_backoff_names[];
+extern int64 jobs_backoff(JobsBackoffKind kind, int32 attempt, int64 base, int64 cap, double fraction);
+
+/* limit.c */
+typedef enum JobsLimitKind
+{
+	JOBS_LIMIT_IN_FLIGHT,		/* jobs of a function */
+	JOBS_LIMIT_KEY,				/* jobs of a function with one key */
+	JOBS_LIMIT_RATE				/* starts within an interval */
+} JobsLimitKind;
+#define JOBS_LIMIT_KINDS	(JOBS_LIMIT_RATE + 1)
+#define JOBS_MAX_LIMIT		100000
+extern void jobs_limit_set(JobsCall *call, text *function, JobsLimitKind kind, int32 size);
+extern void jobs_limit_resize_keys(JobsCall *call, text *function, int32 size);
+extern int32 jobs_limit_forget_keys(JobsCall *call);
+extern int32 jobs_limit_find_key(JobsCall *call, int32 lane);
+extern int32 jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int32 wanted, int64 *last);
+extern void jobs_permits_put(JobsCall *call, int32 limiter, int32 count, TimestampTz due);
 
 /* sweep.c */
 extern bool jobs_sweep_if_due(JobsCall *call);
+extern void jobs_sweep_soon(void);
 extern void jobs_sweep_now(JobsCall *call);
 
 /* codec.c */

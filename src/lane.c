@@ -113,6 +113,8 @@ struct JobsLaneState
 	TimestampTz empty_sweep_at; /* the same when nothing is found from mark */
 	int			takes;			/* since it was read */
 	TimestampTz read_at;
+	bool		permits;		/* not a lane, but a limiter */
+	bool		listed;			/* to be read now */
 };
 
 /* The lanes of an agent, highest priority first. */
@@ -122,6 +124,7 @@ typedef struct AgentLanes
 	JobsStamp	stamp;
 	int			count;
 	JobsLane   *lanes;
+	JobsLaneRule *rules;		/* of those lanes that have one */
 } AgentLanes;
 
 static JobsStatement find_lanes = {
@@ -137,6 +140,38 @@ static JobsStatement find_lanes = {
 	.expected = SPI_OK_SELECT
 };
 
+/*
+ * What there is to know about lanes beyond where they are: few have a policy or a
+ * key, and to ask for those costs next to nothing when there are none. In the
+ * order of find_lanes; some may be other agents'.
+ */
+#define RULE_COLUMNS \
+	"n.lane, n.priority, coalesce(p.paused IS NOT NULL, false)," \
+	" coalesce((extract(epoch FROM p.max_run_time) * 1000)::bigint, 0)," \
+	" p.max_in_flight IS NOT NULL, coalesce((SELECT x.limiter FROM jobs_store.limiter x WHERE x.tenant = $1" \
+	" AND x.name = v.name AND x.kind = 'in flight' AND x.concurrency_key IS NULL), 0)," \
+	" n.concurrency_key IS NOT NULL, coalesce((SELECT x.limiter FROM jobs_store.limiter x WHERE x.tenant = $1" \
+	" AND x.name = v.name AND x.kind = 'key' AND x.concurrency_key = n.concurrency_key), 0)," \
+	" p.rate_limit IS NOT NULL, coalesce((SELECT x.limiter FROM jobs_store.limiter x WHERE x.tenant = $1" \
+	" AND x.name = v.name AND x.kind = 'rate' AND x.concurrency_key IS NULL), 0)," \
+	" coalesce((extract(epoch FROM p.rate_interval) * 1000)::bigint, 0)"
+
+static JobsStatement find_rules = {
+	.sql = "SELECT " RULE_COLUMNS " FROM jobs_store.function_policy p"
+	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.name = p.name"
+	" JOIN jobs_store.agent_function f ON f.tenant = $1 AND f.agent_id = $2 AND f.function_id = v.id"
+	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.function_id = v.id AND n.concurrency_key IS NULL"
+	" WHERE p.tenant = $1"
+	" UNION ALL SELECT " RULE_COLUMNS " FROM jobs_store.agent_function f"
+	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.function_id = f.function_id AND n.concurrency_key IS NOT NULL"
+	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
+	" LEFT JOIN jobs_store.function_policy p ON p.tenant = $1 AND p.name = v.name"
+	" WHERE f.tenant = $1 AND f.agent_id = $2"
+	" ORDER BY 2 DESC, 1",
+	.types = "iu",
+	.expected = SPI_OK_SELECT
+};
+
 static JobsStatement read_sequence = {
 	.sql = "SELECT last_value + is_called::integer FROM jobs_store.ready_seq",
 	.types = "",
@@ -148,6 +183,15 @@ static JobsStatement read_heads = {
 	.sql = "SELECT l.n, h.seq FROM unnest($2, $3) WITH ORDINALITY l(lane, mark, n)"
 	" CROSS JOIN LATERAL (SELECT r.seq FROM jobs_store.ready r"
 	" WHERE r.tenant = $1 AND r.lane = l.lane AND r.seq >= l.mark ORDER BY r.seq LIMIT 1) h",
+	.types = "iIL",
+	.expected = SPI_OK_SELECT
+};
+
+/* The same for permits. */
+static JobsStatement read_permits = {
+	.sql = "SELECT l.n, h.seq FROM unnest($2, $3) WITH ORDINALITY l(limiter, mark, n)"
+	" CROSS JOIN LATERAL (SELECT p.seq FROM jobs_store.permit p"
+	" WHERE p.tenant = $1 AND p.limiter = l.limiter AND p.seq >= l.mark ORDER BY p.seq LIMIT 1) h",
 	.types = "iIL",
 	.expected = SPI_OK_SELECT
 };
@@ -206,20 +250,76 @@ lane_state(int32 tenant, int32 lane)
 	return state;
 }
 
+static bool
+get_bool(const JobsResult *found, uint64 row, int column)
+{
+	return DatumGetBool(jobs_column(found, row, column, NULL));
+}
+
+/* One row of find_rules. */
+static void
+read_rule(JobsCall *call, const JobsResult *found, uint64 row, JobsLaneRule *rule)
+{
+	memset(rule, 0, sizeof(*rule));
+	rule->paused = get_bool(found, row, 3);
+	rule->max_run_ms = DatumGetInt64(jobs_column(found, row, 4, NULL));
+	for (int kind = 0; kind < JOBS_LIMIT_KINDS; kind++)
+	{
+		JobsLane   *limiter = &rule->limiters[kind];
+
+		rule->limited[kind] = get_bool(found, row, 5 + 2 * kind);
+		limiter->lane = DatumGetInt32(jobs_column(found, row, 6 + 2 * kind, NULL));
+		if (!rule->limited[kind] || limiter->lane == 0)
+			continue;
+		limiter->state = lane_state(call->caller.tenant, limiter->lane);
+		limiter->state->permits = true;
+	}
+	rule->rate_ms = DatumGetInt64(jobs_column(found, row, 11, NULL));
+}
+
+/* Both are in the same order; most lanes have no rule. */
+static void
+attach_rules(AgentLanes *agent, JobsCall *call, const JobsResult *found)
+{
+	int			lane = 0;
+
+	for (uint64 row = 0; row < found->count; row++)
+	{
+		int32		number = DatumGetInt32(jobs_column(found, row, 1, NULL));
+		int32		priority = DatumGetInt32(jobs_column(found, row, 2, NULL));
+
+		while (lane < agent->count && (agent->lanes[lane].priority > priority ||
+									   (agent->lanes[lane].priority == priority && agent->lanes[lane].lane < number)))
+			lane++;
+		if (lane == agent->count)
+			break;
+		if (agent->lanes[lane].lane != number)
+			continue;
+		read_rule(call, found, row, &agent->rules[row]);
+		agent->lanes[lane].rule = &agent->rules[row];
+	}
+}
+
 /* Asks for the lanes of an agent; the answer may be remembered for a while. */
 static void
 ask_lanes(JobsCall *call, AgentLanes *agent, TimestampTz now)
 {
 	JobsResult	found = jobs_run(&find_lanes, A_INT4(call->caller.tenant), A_PTR(&agent->agent_id));
+	JobsResult	rules = jobs_run(&find_rules, A_INT4(call->caller.tenant), A_PTR(&agent->agent_id));
 	JobsLane   *lanes = NULL;
 
 	if (found.count > 0)
 		lanes = MemoryContextAlloc(lane_context, sizeof(JobsLane) * found.count);
 	if (agent->lanes != NULL)
 		pfree(agent->lanes);
+	if (agent->rules != NULL)
+		pfree(agent->rules);
 	agent->count = 0;
 	agent->lanes = lanes;
-	max_remembered = Max(max_remembered, 2 * (long) found.count);
+	agent->rules = NULL;
+	if (rules.count > 0)
+		agent->rules = MemoryContextAlloc(lane_context, sizeof(JobsLaneRule) * rules.count);
+	max_remembered = Max(max_remembered, 2 * (long) (found.count + JOBS_LIMIT_KINDS * rules.count));
 	for (uint64 row = 0; row < found.count; row++)
 	{
 		int32		lane = DatumGetInt32(jobs_column(&found, row, 1, NULL));
@@ -227,8 +327,10 @@ ask_lanes(JobsCall *call, AgentLanes *agent, TimestampTz now)
 		lanes[row].lane = lane;
 		lanes[row].priority = DatumGetInt32(jobs_column(&found, row, 2, NULL));
 		lanes[row].state = lane_state(call->caller.tenant, lane);
+		lanes[row].rule = NULL;
 	}
 	agent->count = found.count;
+	attach_rules(agent, call, &rules);
 	agent->stamp = jobs_stamp(now);
 }
 
@@ -290,29 +392,45 @@ learn(JobsLaneState *state, Oid file)
 	state->safe = Max(state->safe, safe);
 }
 
-/* Heads of some lanes, from the mark or from safe; 0 where there is none. */
-static int64 *
-run_read(JobsCall *call, JobsLane **lanes, int count, const bool *from_safe)
+/* Heads of those lanes, or of those limiters, from the mark or from safe. */
+static void
+read_kind(JobsCall *call, JobsLane **lanes, int count, const bool *from_safe, bool permits, int64 *heads)
 {
 	Datum	   *numbers = palloc(sizeof(Datum) * count);
 	Datum	   *starts = palloc(sizeof(Datum) * count);
-	int64	   *heads = palloc0(sizeof(int64) * count);
+	int		   *places = palloc(sizeof(int) * count);
+	int			used = 0;
 	JobsResult	found;
 
 	for (int i = 0; i < count; i++)
 	{
 		JobsLaneState *state = lanes[i]->state;
 
-		numbers[i] = Int32GetDatum(lanes[i]->lane);
-		starts[i] = Int64GetDatum(from_safe[i] ? state->safe : state->mark);
+		if (state->permits != permits)
+			continue;
+		numbers[used] = Int32GetDatum(lanes[i]->lane);
+		starts[used] = Int64GetDatum(from_safe[i] ? state->safe : state->mark);
+		places[used++] = i;
 	}
-	found = jobs_run(&read_heads, A_INT4(call->caller.tenant),
-					 A_PTR(construct_array(numbers, count, INT4OID, 4, true, TYPALIGN_INT)),
-					 A_PTR(construct_array(starts, count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
+	if (used == 0)
+		return;
+	found = jobs_run(permits ? &read_permits : &read_heads, A_INT4(call->caller.tenant),
+					 A_PTR(construct_array(numbers, used, INT4OID, 4, true, TYPALIGN_INT)),
+					 A_PTR(construct_array(starts, used, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
 	for (uint64 row = 0; row < found.count; row++)
-		heads[DatumGetInt64(jobs_column(&found, row, 1, NULL)) - 1] =
+		heads[places[DatumGetInt64(jobs_column(&found, row, 1, NULL)) - 1]] =
 			DatumGetInt64(jobs_column(&found, row, 2, NULL));
 	SPI_freetuptable(found.table);
+}
+
+/* Heads of some lanes; 0 where there is none. */
+static int64 *
+run_read(JobsCall *call, JobsLane **lanes, int count, const bool *from_safe)
+{
+	int64	   *heads = palloc0(sizeof(int64) * count);
+
+	read_kind(call, lanes, count, from_safe, false, heads);
+	read_kind(call, lanes, count, from_safe, true, heads);
 	return heads;
 }
 
@@ -416,6 +534,33 @@ wants_read(const JobsLaneState *state, TimestampTz now)
 		(state->takes > 0 && now - state->read_at >= GUESS_US);
 }
 
+/* What is to be read: the lanes themselves, and once each the permits that they need. */
+static int
+list_reads(AgentLanes *agent, bool all, TimestampTz now, JobsLane **read)
+{
+	int			count = 0;
+
+	for (int i = 0; i < agent->count; i++)
+	{
+		JobsLane   *lane = &agent->lanes[i];
+
+		if (all || wants_read(lane->state, now))
+			read[count++] = lane;
+		for (int kind = 0; lane->rule != NULL && kind < JOBS_LIMIT_KINDS; kind++)
+		{
+			JobsLane   *limiter = &lane->rule->limiters[kind];
+
+			if (limiter->state == NULL || limiter->state->listed || !(all || wants_read(limiter->state, now)))
+				continue;
+			limiter->state->listed = true;
+			read[count++] = limiter;
+		}
+	}
+	for (int i = 0; i < count; i++)
+		read[i]->state->listed = false;
+	return count;
+}
+
 /*
  * The lanes of an agent, up to date enough to claim from. To be called before
  * the transaction writes, or the marks stay where they are. With "all", nothing
@@ -428,7 +573,7 @@ jobs_agent_lanes(JobsCall *call, const pg_uuid_t *agent_id, bool all, JobsLane *
 	AgentLanes *agent;
 	JobsLane  **read;
 	bool		found;
-	int			count = 0;
+	int			count;
 
 	check_memory();
 	agent = hash_search(agent_lanes, agent_id, HASH_ENTER, &found);
@@ -437,13 +582,12 @@ jobs_agent_lanes(JobsCall *call, const pg_uuid_t *agent_id, bool all, JobsLane *
 		agent->stamp.epoch = 0;
 		agent->count = 0;
 		agent->lanes = NULL;
+		agent->rules = NULL;
 	}
 	if (all || !jobs_stamp_holds(&agent->stamp, now))
 		ask_lanes(call, agent, now);
-	read = palloc(sizeof(JobsLane *) * (agent->count + 1));
-	for (int i = 0; i < agent->count; i++)
-		if (all || wants_read(agent->lanes[i].state, now))
-			read[count++] = &agent->lanes[i];
+	read = palloc(sizeof(JobsLane *) * (agent->count * (1 + JOBS_LIMIT_KINDS) + 1));
+	count = list_reads(agent, all, now, read);
 	if (count > 0)
 		count = read_lanes(call, read, count, false);
 	if (count > 0)
@@ -521,6 +665,21 @@ jobs_lane_passed(JobsCall *call, const JobsLane *lane, int64 bound)
 		return;
 	lane->state->head = DatumGetInt64(jobs_column(&found, 0, 2, NULL));
 	lane->state->cold_until = 0;
+}
+
+/* There are jobs, but not for now: the next claim looks again. */
+void
+jobs_lane_blocked(const JobsLane *lane)
+{
+	lane->state->cold_until = GetCurrentTimestamp();
+}
+
+/* A seq below which the lane has no job and none can appear. */
+int64
+jobs_lane_safe(int32 tenant, int32 lane)
+{
+	check_memory();
+	return lane_state(tenant, lane)->safe;
 }
 
 /* What this session knows of lanes, for diagnosis and tests. */

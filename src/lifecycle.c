@@ -15,7 +15,6 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/pg_prng.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -26,7 +25,6 @@
 PG_FUNCTION_INFO_V1(jobs_update_job_status);
 PG_FUNCTION_INFO_V1(jobs_release_job);
 PG_FUNCTION_INFO_V1(jobs_cancel_job);
-PG_FUNCTION_INFO_V1(jobs_retry_delay);
 
 /*
  * Any state in which an agent holds a job may end it. A failure ends it only
@@ -43,20 +41,6 @@ static JobsStatement end_job = {
 	.types = "iuuittb",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
-};
-
-/*
- * Jobs that wait for one that has just ended are looked at by the next sweep;
- * archived ones (infinity) are not.
- */
-static JobsStatement wake_dependents = {
-	.sql = "UPDATE jobs_store.waiting w SET check_at = $3 FROM (SELECT x.job_id"
-	" FROM unnest($2) e(job_id) JOIN jobs_store.job_dependency p ON p.tenant = $1 AND p.depends_on = e.job_id"
-	" JOIN jobs_store.waiting x ON x.tenant = $1 AND x.job_id = p.job_id"
-	" WHERE x.dependent AND x.check_at > $3 AND x.check_at < 'infinity' ORDER BY x.job_id FOR UPDATE OF x SKIP LOCKED) d"
-	" WHERE w.tenant = $1 AND w.job_id = d.job_id",
-	.types = "iUz",
-	.expected = SPI_OK_UPDATE
 };
 
 /* A report on the way; a sign of life, so it extends the lease. */
@@ -132,6 +116,19 @@ static JobsStatement withdraw = {
 	.writes_history = true
 };
 
+/*
+ * See the statement; NULL run_after: at once, NULL user: the agent itself. No row
+ * when the agent does not hold the job. After jobs_begin_ready.
+ */
+JobsResult
+jobs_put_back(JobsCall *call, const pg_uuid_t *agent_id, const pg_uuid_t *job_id,
+			  const TimestampTz *run_after, text *message, int32 more_attempts, const pg_uuid_t *user_id)
+{
+	return jobs_run(&put_back, A_INT4(call->caller.tenant), A_PTR(agent_id), A_PTR(job_id),
+					jobs_datum(run_after ? TimestampTzGetDatum(*run_after) : (Datum) 0, run_after == NULL),
+					A_PTR(message), A_INT4(more_attempts), A_PTR(user_id));
+}
+
 static JobsStatement no_op_row = {
 	.sql = "SELECT ROW($1, $2)::jobs.no_op_response",
 	.types = "tt",
@@ -142,13 +139,6 @@ text *
 jobs_status_text(JobsStatus status)
 {
 	return cstring_to_text(jobs_status_label(status));
-}
-
-/* The jobs have ended: what waits for them is due as of now. */
-void
-jobs_wake_dependents(JobsCall *call, ArrayType *jobs, TimestampTz now)
-{
-	jobs_run(&wake_dependents, A_INT4(call->caller.tenant), A_PTR(jobs), A_TIME(now));
 }
 
 static void
@@ -221,45 +211,6 @@ report_without_lease(JobsCall *call, const JobsReport *report, JobsResult *row)
 	return REPORTED;
 }
 
-/* milliseconds until the next attempt */
-static int64
-retry_delay(int32 attempt)
-{
-	return jobs_backoff(attempt, jobs_retry_base, jobs_retry_cap,
-						pg_prng_double(&pg_global_prng_state));
-}
-
-/* The wait after an attempt, for the sweep. */
-Datum
-jobs_retry_delay(PG_FUNCTION_ARGS)
-{
-	Interval   *delay = palloc0(sizeof(Interval));
-
-	delay->time = retry_delay(PG_GETARG_INT32(0)) * 1000;
-	PG_RETURN_INTERVAL_P(delay);
-}
-
-/* A failure with attempts left: the job waits for the next. */
-static void
-fail_and_retry(JobsCall *call, const JobsReport *report, int32 attempt, int32 max_attempts,
-			   JobsResult *row)
-{
-	int64		delay = retry_delay(attempt);
-	TimestampTz next = GetCurrentTimestamp() + delay * 1000;
-	StringInfoData message;
-
-	initStringInfo(&message);
-	appendStringInfo(&message, "attempt %d of %d failed", attempt, max_attempts);
-	if (report->message != NULL)
-		appendStringInfo(&message, ": %s", text_to_cstring(report->message));
-	appendStringInfo(&message, "; next attempt %s%s", delay > 0 ? "not before " : "at once",
-					 delay > 0 ? timestamptz_to_str(next) : "");
-	jobs_begin_ready("update_job_status()");
-	*row = jobs_run(&put_back, A_INT4(call->caller.tenant), A_PTR(report->agent_id),
-					A_PTR(report->job_id), jobs_datum(TimestampTzGetDatum(next), delay == 0),
-					A_PTR(cstring_to_text_with_len(message.data, message.len)), A_INT4(0), A_NULL);
-}
-
 /*
  * The fast statement found nothing to do: the agent does not hold the job, or
  * the transition is not permitted, or the report asks for something special.
@@ -286,7 +237,7 @@ report_slowly(JobsCall *call, const JobsReport *report, JobsResult *row, JobsSta
 	}
 	if (report->name != JOBS_FAILED || !jobs_can_transition(*from, JOBS_FAILED))
 		return NOT_PERMITTED;
-	fail_and_retry(call, report, attempt, DatumGetInt32(jobs_column(&lease, 0, 3, NULL)), row);
+	*row = jobs_fail_and_retry(call, report, attempt, DatumGetInt32(jobs_column(&lease, 0, 3, NULL)));
 	return REPORTED;
 }
 
@@ -473,6 +424,7 @@ jobs_release_job(PG_FUNCTION_ARGS)
 	JobsCall	call;
 	JobsReport	report = {0};
 	JobsResult	row;
+	TimestampTz run_after;
 	bool		later;
 	Datum		entry;
 	text	   *message;
@@ -484,11 +436,11 @@ jobs_release_job(PG_FUNCTION_ARGS)
 	message = jobs_arg_text(fcinfo, 3, "message", JOBS_MAX_MESSAGE);
 	jobs_enter(fcinfo, &call);
 	jobs_agent_require(&call, report.agent_id);
-	later = !PG_ARGISNULL(2) && PG_GETARG_TIMESTAMPTZ(2) > GetCurrentTimestamp();
+	run_after = PG_ARGISNULL(2) ? 0 : PG_GETARG_TIMESTAMPTZ(2);
+	later = !PG_ARGISNULL(2) && run_after > GetCurrentTimestamp();
 	jobs_begin_ready("release_job()");
-	row = jobs_run(&put_back, A_INT4(call.caller.tenant), A_PTR(report.agent_id), A_PTR(report.job_id),
-				   jobs_datum(PG_GETARG_DATUM(2), !later),
-				   A_PTR(message), A_INT4(1), A_PTR(&call.caller.user_id));
+	row = jobs_put_back(&call, report.agent_id, report.job_id, later ? &run_after : NULL, message, 1,
+						&call.caller.user_id);
 	if (row.count == 0)
 	{
 		if (!job_is_known(&call, report.job_id, report.agent_id))

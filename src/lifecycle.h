@@ -29,6 +29,9 @@ typedef enum JobsOutcome
 /* lifecycle.c */
 extern text *jobs_status_text(JobsStatus status);
 extern void jobs_check_reportable(JobsStatus name);
+extern JobsResult jobs_put_back(JobsCall *call, const pg_uuid_t *agent_id, const pg_uuid_t *job_id,
+								const TimestampTz *run_after, text *message, int32 more_attempts,
+								const pg_uuid_t *user_id);
 extern JobsOutcome jobs_report_one(JobsCall *call, JobsReport *report, Datum *entry, JobsStatus *from);
 
 #endif							/* JOBS_LIFECYCLE_H */

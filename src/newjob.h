@@ -33,10 +33,15 @@ typedef enum JobArg
 	ARG_RUN_AFTER,
 	ARG_DEPENDS_ON,
 	ARG_MAX_ATTEMPTS,
-	ARG_IDEMPOTENCY_KEY
+	ARG_IDEMPOTENCY_KEY,
+	ARG_ON_DEPENDENCY_FAILURE,
+	ARG_CONCURRENCY_KEY,
+	ARG_BACKOFF,
+	ARG_BACKOFF_BASE,
+	ARG_BACKOFF_CAP
 } JobArg;
 
-#define JOB_ARGS (ARG_IDEMPOTENCY_KEY + 1)
+#define JOB_ARGS (ARG_BACKOFF_CAP + 1)
 
 typedef struct JobsNewJob
 {
@@ -59,7 +64,18 @@ typedef struct ResolveMemo
 	JobsNewJob *pool;
 } ResolveMemo;
 
+/* What the jobs of a lane have in common. */
+typedef struct JobsLaneKey
+{
+	const pg_uuid_t *function_id;
+	int32		priority;
+	const pg_uuid_t *agent_id;	/* assigned to, or NULL, as the next two */
+	const pg_uuid_t *pool_id;
+	text	   *concurrency_key;
+} JobsLaneKey;
+
 /* resolve.c */
+extern int32 jobs_lane(JobsCall *call, const JobsLaneKey *key);
 extern const char *jobs_argument_name(JobArg arg);
 extern text *jobs_text_value(const JobsNewJob *job, JobArg arg);
 extern void jobs_resolve(JobsCall *call, JobsNewJob *job, ResolveMemo *memo);

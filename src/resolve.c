@@ -23,31 +23,40 @@ typedef struct JobArgInfo
 	int			max_chars;		/* of a text; 0: not a text or no limit */
 	int32		low;			/* of an integer */
 	int32		high;
+	const char *const *choices; /* of a text; NULL: any */
+	bool		span;			/* an interval that something lasts */
 } JobArgInfo;
 
-#define SHORT JOBS_MAX_SHORT_TEXT
+#define SHORT .max_chars = JOBS_MAX_SHORT_TEXT
+
+static const char *const dependency_choices[] = {"cancel", "run", NULL};
 
 static const JobArgInfo arg_infos[JOB_ARGS] = {
-	[ARG_FUNCTION] = {"function", true, SHORT, 0, 0},
-	[ARG_MODEL] = {"model_id", false, 0, 0, 0},
-	[ARG_PARAMETERS] = {"parameters", true, 0, 0, 0},
-	[ARG_TOOL_NAME] = {"tool_name", false, SHORT, 0, 0},
-	[ARG_TOOL_VERSION] = {"tool_version", false, SHORT, 0, 0},
-	[ARG_OPERATING_SYSTEM] = {"operating_system", false, SHORT, 0, 0},
-	[ARG_FUNCTION_VERSION] = {"function_version", false, SHORT, 0, 0},
-	[ARG_ASSIGNED_AGENT] = {"assigned_agent_id", false, 0, 0, 0},
-	[ARG_ASSIGNED_AGENT_POOL] = {"assigned_agent_pool_id", false, 0, 0, 0},
-	[ARG_AGENT] = {"agent_id", false, 0, 0, 0},
-	[ARG_SOURCES] = {"sources", false, 0, 0, 0},
-	[ARG_DESCRIPTION] = {"description", false, SHORT, 0, 0},
-	[ARG_DISPLAY_NAME] = {"display_name", false, SHORT, 0, 0},
-	[ARG_VERSION_NAME] = {"version_name", false, SHORT, 0, 0},
-	[ARG_EXTERNAL_IDENTIFIER] = {"external_identifier", false, SHORT, 0, 0},
-	[ARG_PRIORITY] = {"priority", true, 0, -1000000, 1000000},
-	[ARG_RUN_AFTER] = {"run_after", false, 0, 0, 0},
-	[ARG_DEPENDS_ON] = {"depends_on", false, 0, 0, 0},
-	[ARG_MAX_ATTEMPTS] = {"max_attempts", true, 0, 1, 1000},
-	[ARG_IDEMPOTENCY_KEY] = {"idempotency_key", false, SHORT, 0, 0},
+	[ARG_FUNCTION] = {"function", .required = true, SHORT},
+	[ARG_MODEL] = {"model_id"},
+	[ARG_PARAMETERS] = {"parameters", .required = true},
+	[ARG_TOOL_NAME] = {"tool_name", SHORT},
+	[ARG_TOOL_VERSION] = {"tool_version", SHORT},
+	[ARG_OPERATING_SYSTEM] = {"operating_system", SHORT},
+	[ARG_FUNCTION_VERSION] = {"function_version", SHORT},
+	[ARG_ASSIGNED_AGENT] = {"assigned_agent_id"},
+	[ARG_ASSIGNED_AGENT_POOL] = {"assigned_agent_pool_id"},
+	[ARG_AGENT] = {"agent_id"},
+	[ARG_SOURCES] = {"sources"},
+	[ARG_DESCRIPTION] = {"description", SHORT},
+	[ARG_DISPLAY_NAME] = {"display_name", SHORT},
+	[ARG_VERSION_NAME] = {"version_name", SHORT},
+	[ARG_EXTERNAL_IDENTIFIER] = {"external_identifier", SHORT},
+	[ARG_PRIORITY] = {"priority", .required = true, .low = -1000000, .high = 1000000},
+	[ARG_RUN_AFTER] = {"run_after"},
+	[ARG_DEPENDS_ON] = {"depends_on"},
+	[ARG_MAX_ATTEMPTS] = {"max_attempts", .required = true, .low = 1, .high = 1000},
+	[ARG_IDEMPOTENCY_KEY] = {"idempotency_key", SHORT},
+	[ARG_ON_DEPENDENCY_FAILURE] = {"on_dependency_failure", .required = true, .choices = dependency_choices},
+	[ARG_CONCURRENCY_KEY] = {"concurrency_key", SHORT},
+	[ARG_BACKOFF] = {"backoff", .choices = jobs_backoff_names},
+	[ARG_BACKOFF_BASE] = {"backoff_base", .span = true},
+	[ARG_BACKOFF_CAP] = {"backoff_cap", .span = true},
 };
 
 static JobsStatement find_functions = {
@@ -78,25 +87,25 @@ static JobsStatement find_agent = {
 static JobsStatement find_lane = {
 	.sql = "SELECT lane FROM jobs_store.lane WHERE tenant = $1 AND function_id = $2 AND priority = $3"
 	" AND assigned_agent_id IS NOT DISTINCT FROM $4 AND assigned_agent_pool_id IS NOT DISTINCT FROM $5"
-	" ORDER BY lane LIMIT 1",
-	.types = "iuiuu",
+	" AND concurrency_key IS NULL AND $6 IS NULL ORDER BY lane LIMIT 1",
+	.types = "iuiuut",
+	.expected = SPI_OK_SELECT
+};
+
+/* The lanes of keys come and go (limit.c); the lock keeps this one from going. */
+static JobsStatement find_keyed_lane = {
+	.sql = "SELECT lane FROM jobs_store.lane WHERE tenant = $1 AND function_id = $2 AND priority = $3"
+	" AND assigned_agent_id IS NOT DISTINCT FROM $4 AND assigned_agent_pool_id IS NOT DISTINCT FROM $5"
+	" AND concurrency_key = $6 ORDER BY lane LIMIT 1 FOR KEY SHARE SKIP LOCKED",
+	.types = "iuiuut",
 	.expected = SPI_OK_SELECT
 };
 
 static JobsStatement add_lane = {
-	.sql = "INSERT INTO jobs_store.lane (tenant, function_id, priority, assigned_agent_id, assigned_agent_pool_id)"
-	" VALUES ($1, $2, $3, $4, $5) RETURNING lane",
-	.types = "iuiuu",
+	.sql = "INSERT INTO jobs_store.lane (tenant, function_id, priority, assigned_agent_id, assigned_agent_pool_id, concurrency_key)"
+	" VALUES ($1, $2, $3, $4, $5, $6) RETURNING lane",
+	.types = "iuiuut",
 	.expected = SPI_OK_INSERT_RETURNING
-};
-
-static JobsStatement hidden_dependency = {
-	.sql = "SELECT d.id FROM unnest($2) d(id) WHERE NOT EXISTS (SELECT FROM jobs_store.job j"
-	" WHERE j.tenant = $1 AND j.id = d.id AND ($3 OR j.created_by_id = $4 OR EXISTS ("
-	" SELECT FROM jobs_store.access a WHERE a.tenant = $1 AND a.resource_id = d.id AND a.subject_id = $4)))"
-	" LIMIT 1",
-	.types = "iUbu",
-	.expected = SPI_OK_SELECT
 };
 
 static pg_uuid_t *
@@ -146,6 +155,10 @@ check_values(JobsNewJob *job)
 		}
 		if (info->max_chars > 0)
 			jobs_check_text(jobs_text_value(job, i), info->name, info->max_chars);
+		if (info->choices != NULL)
+			jobs_check_choice(jobs_text_value(job, i), info->name, info->choices);
+		if (info->span)
+			jobs_check_span(DatumGetIntervalP(job->values[i]), info->name);
 		if (info->high > 0 &&
 			(DatumGetInt32(job->values[i]) < info->low || DatumGetInt32(job->values[i]) > info->high))
 			ereport(ERROR,
@@ -264,30 +277,46 @@ resolve_function(JobsCall *call, JobsNewJob *job, ResolveMemo *memo)
 	memo->function = job;
 }
 
+/* The lane for jobs of that kind; a new one if there is none. */
+int32
+jobs_lane(JobsCall *call, const JobsLaneKey *key)
+{
+	JobsArg		args[6];
+	JobsResult	found;
+
+	args[0] = A_INT4(call->caller.tenant);
+	args[1] = A_PTR(key->function_id);
+	args[2] = A_INT4(key->priority);
+	args[3] = A_PTR(key->agent_id);
+	args[4] = A_PTR(key->pool_id);
+	args[5] = A_PTR(key->concurrency_key);
+	found = jobs_run_args(key->concurrency_key == NULL ? &find_lane : &find_keyed_lane, 6, args);
+	if (found.count == 0)
+		found = jobs_run_args(&add_lane, 6, args);
+	return DatumGetInt32(jobs_column(&found, 0, 1, NULL));
+}
+
 static void
 resolve_lane(JobsCall *call, JobsNewJob *job, ResolveMemo *memo)
 {
-	JobsResult	found;
-	JobsArg		args[5];
+	JobsLaneKey key = {0};
 
 	if (memo->lane != NULL &&
 		memcmp(&memo->lane->function_id, &job->function_id, UUID_LEN) == 0 &&
 		memo->lane->values[ARG_PRIORITY] == job->values[ARG_PRIORITY] &&
 		same_uuid(job, memo->lane, ARG_ASSIGNED_AGENT) &&
-		same_uuid(job, memo->lane, ARG_ASSIGNED_AGENT_POOL))
+		same_uuid(job, memo->lane, ARG_ASSIGNED_AGENT_POOL) &&
+		same_text(job, memo->lane, ARG_CONCURRENCY_KEY))
 	{
 		job->lane = memo->lane->lane;
 		return;
 	}
-	args[0] = A_INT4(call->caller.tenant);
-	args[1] = A_PTR(&job->function_id);
-	args[2] = A_INT4(DatumGetInt32(job->values[ARG_PRIORITY]));
-	args[3] = A_PTR(uuid_value(job, ARG_ASSIGNED_AGENT));
-	args[4] = A_PTR(uuid_value(job, ARG_ASSIGNED_AGENT_POOL));
-	found = jobs_run_args(&find_lane, 5, args);
-	if (found.count == 0)
-		found = jobs_run_args(&add_lane, 5, args);
-	job->lane = DatumGetInt32(jobs_column(&found, 0, 1, NULL));
+	key.function_id = &job->function_id;
+	key.priority = DatumGetInt32(job->values[ARG_PRIORITY]);
+	key.agent_id = uuid_value(job, ARG_ASSIGNED_AGENT);
+	key.pool_id = uuid_value(job, ARG_ASSIGNED_AGENT_POOL);
+	key.concurrency_key = jobs_text_value(job, ARG_CONCURRENCY_KEY);
+	job->lane = jobs_lane(call, &key);
 	memo->lane = job;
 }
 
@@ -322,15 +351,7 @@ check_references(JobsCall *call, JobsNewJob *job, ResolveMemo *memo)
 		memo->pool = job;
 	}
 	if (!job->nulls[ARG_DEPENDS_ON])
-	{
-		JobsResult	hidden = jobs_run(&hidden_dependency, A_INT4(call->caller.tenant),
-									  A_PTR(DatumGetArrayTypeP(job->values[ARG_DEPENDS_ON])),
-									  A_BOOL(call->caller.administrator),
-									  A_PTR(&call->caller.user_id));
-
-		if (hidden.count > 0)
-			jobs_error_not_found("job", DatumGetUUIDP(jobs_column(&hidden, 0, 1, NULL)));
-	}
+		jobs_dependencies_require(call, DatumGetArrayTypeP(job->values[ARG_DEPENDS_ON]));
 }
 
 const char *

@@ -21,6 +21,8 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
+#include "lane.h"
+
 PG_FUNCTION_INFO_V1(jobs_sweep);
 
 static JobsStatement anything_due = {
@@ -34,39 +36,11 @@ static JobsStatement anything_due = {
 /* How many rows one step takes at most; part of the statements below. */
 #define STEP "1000"
 
+/* How often a session looks for keys that are not in use any more. */
+#define KEYS_US (60 * INT64CONST(1000000))
+
 /* How often one pass looks at dependents whose dependencies it has just ended. */
 #define MAX_ROUNDS 100
-
-/*
- * Whether all is COMPLETED that a job waits for. If something ended otherwise,
- * the job is canceled. If something is still under way, it is looked at again
- * after a tenth of the time it has waited, or when what it waits for ends.
- */
-static JobsStatement check_dependents = {
-	.sql = "WITH c AS MATERIALIZED (SELECT w.job_id, w.ordinal, w.attempt FROM jobs_store.waiting w"
-	" WHERE w.tenant = $1 AND w.check_at <= $2 AND w.dependent ORDER BY w.check_at LIMIT " STEP
-	" FOR UPDATE SKIP LOCKED),"
-	" v AS MATERIALIZED (SELECT c.job_id, c.ordinal, c.attempt, bool_and(s.name = 'COMPLETED') AS satisfied,"
-	" min(s.job_id::text || ' is ' || s.name::text) FILTER (WHERE s.name IN ('FAILED', 'CANCELED')) AS broken"
-	" FROM c JOIN jobs_store.job_dependency d ON d.tenant = $1 AND d.job_id = c.job_id"
-	" JOIN jobs_store.current_status s ON s.tenant = $1 AND s.job_id = d.depends_on"
-	" GROUP BY c.job_id, c.ordinal, c.attempt),"
-	" x AS (DELETE FROM jobs_store.waiting w USING v WHERE w.tenant = $1 AND w.job_id = v.job_id"
-	" AND v.broken IS NOT NULL RETURNING v.job_id, v.ordinal, v.attempt, v.broken,"
-	" clock_timestamp() AS now),"
-	" h AS (INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, message)"
-	" SELECT $1, x.job_id, x.ordinal + 1, x.now, x.attempt, 'CANCELED',"
-	" 'it depends on a job that did not complete: ' || x.broken FROM x),"
-	" u AS (UPDATE jobs_store.waiting w SET dependent = NOT v.satisfied,"
-	" check_at = CASE WHEN v.satisfied THEN greatest($2, j.run_after)"
-	" ELSE $2 + least(greatest(($2 - j.created) / 10, '1 s'), '1 min') END"
-	" FROM v JOIN jobs_store.job j ON j.tenant = $1 AND j.id = v.job_id"
-	" WHERE w.tenant = $1 AND w.job_id = v.job_id AND v.broken IS NULL)"
-	" SELECT job_id FROM x",
-	.types = "iz",
-	.expected = SPI_OK_SELECT,
-	.writes_history = true
-};
 
 static JobsStatement promote_due = {
 	.sql = "WITH c AS MATERIALIZED (SELECT w.job_id FROM jobs_store.waiting w"
@@ -83,31 +57,43 @@ static JobsStatement promote_due = {
 	.writes_history = true
 };
 
+/* When an attempt must end, heartbeats or not; NULL: never. Of a lease l. */
+#define RUN_LIMIT \
+	"(SELECT ROW(h.created + p.max_run_time, p.max_run_time)::jobs_store.run_limit FROM jobs_store.lane n" \
+	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id" \
+	" JOIN jobs_store.function_policy p ON p.tenant = $1 AND p.name = v.name AND p.max_run_time IS NOT NULL" \
+	" JOIN jobs_store.job_status h ON h.tenant = $1 AND h.job_id = l.job_id AND h.attempt = l.attempt AND h.name = 'CLAIMED'" \
+	" WHERE n.tenant = $1 AND n.lane = l.lane ORDER BY h.ordinal DESC LIMIT 1)"
+
 /*
- * Jobs that are UNKNOWN and whose grace is over too: back into the queue, or
- * FAILED when no attempt is left.
+ * Jobs that are UNKNOWN and whose grace is over too, and those that have run for
+ * too long: back into the queue, or FAILED when no attempt is left.
  */
-static JobsStatement drop_lost = {
-	.sql = "WITH c AS MATERIALIZED (SELECT l.agent_id, l.job_id FROM jobs_store.lease l"
-	" WHERE l.tenant = $1 AND l.check_at <= $2 AND l.expires <= $2 AND l.status = 'UNKNOWN'"
-	" ORDER BY l.check_at LIMIT " STEP " FOR UPDATE SKIP LOCKED),"
+static JobsStatement end_attempts = {
+	.sql = "WITH c AS MATERIALIZED (SELECT l.agent_id, l.job_id, l.over FROM (SELECT l.*, " RUN_LIMIT " AS over FROM jobs_store.lease l"
+	" WHERE l.tenant = $1 AND l.check_at <= $2 ORDER BY l.check_at LIMIT " STEP " FOR UPDATE SKIP LOCKED) l"
+	" WHERE (l.expires <= $2 AND l.status = 'UNKNOWN') OR (l.over).until <= $2),"
 	" d AS (DELETE FROM jobs_store.lease l USING c"
 	" WHERE l.tenant = $1 AND l.agent_id = c.agent_id AND l.job_id = c.job_id"
 	" RETURNING l.agent_id, l.lease_ms, l.job_id, l.lane, l.ordinal + 1 AS ordinal, l.attempt, l.max_attempts,"
-	" clock_timestamp() AS now, l.attempt < l.max_attempts AS again, $2 + jobs_store.retry_delay(l.attempt) AS run_after),"
+	" clock_timestamp() AS now, l.attempt < l.max_attempts AS again,"
+	" CASE WHEN (c.over).until <= $2 THEN format('it ran for longer than %s', (c.over).max_run_time)"
+	" ELSE 'the agent was lost' END AS reason),"
+	" e AS MATERIALIZED (SELECT d.*, $2 + jobs_store.retry_delay(d.attempt, b.backoff, b.backoff_base, b.backoff_cap) AS run_after"
+	" FROM d JOIN jobs_store.job_backoff b ON b.tenant = $1 AND b.job_id = d.job_id),"
 	" r AS (INSERT INTO jobs_store.ready (tenant, lane, job_id, ordinal, attempt, max_attempts)"
-	" SELECT $1, d.lane, d.job_id, d.ordinal, d.attempt, d.max_attempts FROM d WHERE d.again AND d.run_after <= $2),"
+	" SELECT $1, e.lane, e.job_id, e.ordinal, e.attempt, e.max_attempts FROM e WHERE e.again AND e.run_after <= $2),"
 	" w AS (INSERT INTO jobs_store.waiting (tenant, job_id, check_at, lane, ordinal, attempt, max_attempts, dependent)"
-	" SELECT $1, d.job_id, d.run_after, d.lane, d.ordinal, d.attempt, d.max_attempts, false"
-	" FROM d WHERE d.again AND d.run_after > $2),"
+	" SELECT $1, e.job_id, e.run_after, e.lane, e.ordinal, e.attempt, e.max_attempts, false"
+	" FROM e WHERE e.again AND e.run_after > $2),"
 	" n AS (INSERT INTO jobs_store.notice (tenant, agent_id, job_id, canceled, expires)"
-	" SELECT $1, d.agent_id, d.job_id, false, d.now + d." LEASE_TIME " FROM d"
+	" SELECT $1, e.agent_id, e.job_id, false, e.now + e." LEASE_TIME " FROM e"
 	" ON CONFLICT (tenant, agent_id, job_id) DO UPDATE SET canceled = false, expires = excluded.expires)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, message)"
-	" SELECT $1, d.job_id, d.ordinal, d.now, d.attempt,"
-	" (CASE WHEN NOT d.again THEN 'FAILED' WHEN d.run_after > $2 THEN 'CREATED' ELSE 'PENDING' END)::jobs.job_status_name,"
-	" format('attempt %s of %s: the agent was lost', d.attempt, d.max_attempts)"
-	" || CASE WHEN d.again THEN format('; next attempt not before %s', d.run_after) ELSE '' END FROM d"
+	" SELECT $1, e.job_id, e.ordinal, e.now, e.attempt,"
+	" (CASE WHEN NOT e.again THEN 'FAILED' WHEN e.run_after > $2 THEN 'CREATED' ELSE 'PENDING' END)::jobs.job_status_name,"
+	" format('attempt %s of %s: %s', e.attempt, e.max_attempts, e.reason)"
+	" || CASE WHEN e.again THEN format('; next attempt not before %s', e.run_after) ELSE '' END FROM e"
 	" RETURNING job_id",
 	.types = "iz",
 	.expected = SPI_OK_INSERT_RETURNING,
@@ -119,14 +105,14 @@ static JobsStatement drop_lost = {
  * out makes its job UNKNOWN.
  */
 static JobsStatement expire_leases = {
-	.sql = "WITH c AS MATERIALIZED (SELECT l.agent_id, l.job_id, l.expires <= $2 AS out FROM jobs_store.lease l"
+	.sql = "WITH c AS MATERIALIZED (SELECT l.agent_id, l.job_id, l.expires <= $2 AS out, " RUN_LIMIT " AS over FROM jobs_store.lease l"
 	" WHERE l.tenant = $1 AND l.check_at <= $2 AND (l.expires > $2 OR l.status <> 'UNKNOWN')"
 	" ORDER BY l.check_at LIMIT " STEP " FOR UPDATE SKIP LOCKED),"
 	" u AS (UPDATE jobs_store.lease l SET"
 	" status = CASE WHEN c.out THEN 'UNKNOWN' ELSE l.status END,"
 	" ordinal = l.ordinal + c.out::integer,"
 	" expires = CASE WHEN c.out THEN $3 ELSE l.expires END,"
-	" check_at = CASE WHEN c.out THEN $3 ELSE l.expires END FROM c"
+	" check_at = least(CASE WHEN c.out THEN $3 ELSE l.expires END, (c.over).until) FROM c"
 	" WHERE l.tenant = $1 AND l.agent_id = c.agent_id AND l.job_id = c.job_id"
 	" RETURNING l.job_id, l.agent_id, l.ordinal, l.attempt, c.out, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, agent_id, message)"
@@ -134,6 +120,49 @@ static JobsStatement expire_leases = {
 	" 'the lease ran out' FROM u WHERE u.out",
 	.types = "izz",
 	.expected = SPI_OK_INSERT,
+	.writes_history = true
+};
+
+/*
+ * Ready jobs that nobody has taken in time: the oldest of each lane for which
+ * there is such a time, from where nothing older can be (lane.c).
+ */
+static JobsStatement timed_lanes = {
+	.sql = "SELECT n.lane FROM jobs_store.function_policy p"
+	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.name = p.name"
+	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.function_id = v.id"
+	" WHERE p.tenant = $1 AND p.start_timeout IS NOT NULL",
+	.types = "i",
+	.expected = SPI_OK_SELECT
+};
+
+static JobsStatement find_unstarted = {
+	.sql = "SELECT r.lane, r.seq FROM unnest($3, $4) t(lane, start)"
+	" CROSS JOIN LATERAL (SELECT x.lane, x.seq, x.job_id FROM jobs_store.ready x"
+	" WHERE x.tenant = $1 AND x.lane = t.lane AND x.seq >= t.start ORDER BY x.seq LIMIT 100) r"
+	" JOIN jobs_store.current_status s ON s.tenant = $1 AND s.job_id = r.job_id"
+	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.lane = r.lane"
+	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
+	" JOIN jobs_store.function_policy p ON p.tenant = $1 AND p.name = v.name"
+	" WHERE s.created + p.start_timeout <= $2 LIMIT " STEP,
+	.types = "izIL",
+	.expected = SPI_OK_SELECT
+};
+
+static JobsStatement fail_unstarted = {
+	.sql = "WITH c AS MATERIALIZED (SELECT r.lane, r.seq FROM unnest($2, $3) t(lane, seq)"
+	" JOIN jobs_store.ready r ON r.tenant = $1 AND r.lane = t.lane AND r.seq = t.seq FOR UPDATE OF r SKIP LOCKED),"
+	" d AS (DELETE FROM jobs_store.ready r USING c WHERE r.tenant = $1 AND r.lane = c.lane AND r.seq = c.seq"
+	" RETURNING r.lane, r.job_id, r.ordinal + 1 AS ordinal, r.attempt, clock_timestamp() AS now)"
+	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, message)"
+	" SELECT $1, d.job_id, d.ordinal, d.now, d.attempt, 'FAILED',"
+	" format('no agent took it within %s', p.start_timeout) FROM d"
+	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.lane = d.lane"
+	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
+	" JOIN jobs_store.function_policy p ON p.tenant = $1 AND p.name = v.name"
+	" RETURNING job_id",
+	.types = "iIL",
+	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
 };
 
@@ -145,7 +174,7 @@ static JobsStatement forget_notices = {
 	.expected = SPI_OK_DELETE
 };
 
-/* The jobs in the first column may have ended; wakes what waits for them. */
+/* The jobs in the first column may have ended; wakes what waits for them. Answers how many. */
 static uint64
 wake_after(JobsCall *call, JobsResult ended, TimestampTz now)
 {
@@ -159,35 +188,100 @@ wake_after(JobsCall *call, JobsResult ended, TimestampTz now)
 	return ended.count;
 }
 
-/*
- * Answers how many jobs were moved. Writes nothing when nothing is due. What is
- * woken is due as of now and so is seen in the same pass: of a chain of jobs whose
- * first one failed, MAX_ROUNDS fall in one pass.
- */
-static uint64
-sweep_tenant(JobsCall *call)
+/* A pair of columns, lane and seq, as arrays. */
+static void
+lane_arrays(const JobsResult *found, bool from_safe, int32 tenant, JobsArg *lanes, JobsArg *seqs)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	Datum	   *lane = palloc(sizeof(Datum) * found->count);
+	Datum	   *seq = palloc(sizeof(Datum) * found->count);
+
+	for (uint64 row = 0; row < found->count; row++)
+	{
+		lane[row] = jobs_column(found, row, 1, NULL);
+		seq[row] = from_safe ? Int64GetDatum(jobs_lane_safe(tenant, DatumGetInt32(lane[row]))) :
+			jobs_column(found, row, 2, NULL);
+	}
+	*lanes = A_PTR(construct_array(lane, found->count, INT4OID, 4, true, TYPALIGN_INT));
+	*seqs = A_PTR(construct_array(seq, found->count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* Ready jobs that have waited for too long: reads only, until it has found some. */
+static uint64
+sweep_unstarted(JobsCall *call, TimestampTz now)
+{
+	JobsArg		t = A_INT4(call->caller.tenant);
+	JobsResult	found = jobs_run(&timed_lanes, t);
+	JobsArg		lanes;
+	JobsArg		seqs;
+
+	if (found.count == 0)
+		return 0;
+	lane_arrays(&found, true, call->caller.tenant, &lanes, &seqs);
+	found = jobs_run(&find_unstarted, t, A_TIME(now), lanes, seqs);
+	if (found.count == 0)
+		return 0;
+	lane_arrays(&found, false, call->caller.tenant, &lanes, &seqs);
+	return wake_after(call, jobs_run(&fail_unstarted, t, lanes, seqs), now);
+}
+
+/* Set when there is something for the next pass that should not wait. */
+static bool sweep_soon = false;
+
+/* This session has woken jobs, or left some: its next claim sweeps, whatever the interval. */
+void
+jobs_sweep_soon(void)
+{
+	sweep_soon = true;
+}
+
+/* What the rows say is due. What is woken is due as of now and so is seen in the same pass. */
+static uint64
+sweep_due(JobsCall *call, TimestampTz now)
+{
 	JobsArg		t = A_INT4(call->caller.tenant);
 	JobsArg		n = A_TIME(now);
 	JobsResult	due = jobs_run(&anything_due, t, n);
 	uint64		moved;
-	uint64		canceled = 1;
 
 	if (!DatumGetBool(jobs_column(&due, 0, 1, NULL)))
 		return 0;
 
 	jobs_begin_ready("sweep()");
-	moved = wake_after(call, jobs_run(&drop_lost, t, n), now);
-	for (int i = 0; i < MAX_ROUNDS && canceled > 0; i++)
-	{
+	moved = wake_after(call, jobs_run(&end_attempts, t, n), now);
+	for (int i = 0; i < MAX_ROUNDS && jobs_check_dependents(call, now, &moved) > 0; i++)
 		CHECK_FOR_INTERRUPTS();
-		canceled = wake_after(call, jobs_run(&check_dependents, t, n), now);
-		moved += canceled;
-	}
 	moved += jobs_run(&promote_due, t, n).count;
 	moved += jobs_run(&expire_leases, t, n, A_TIME(now + (int64) jobs_lost_grace * 1000)).count;
 	jobs_run(&forget_notices, t, n);
+	return moved;
+}
+
+/* Keys that are not in use any more, by one session in KEYS_US or less often. */
+static void
+forget_keys(JobsCall *call, TimestampTz now)
+{
+	static TimestampTz last = 0;
+
+	if (now >= last && now - last < KEYS_US)
+		return;
+	last = now;
+	(void) jobs_limit_forget_keys(call);
+}
+
+/*
+ * Answers how many jobs were moved. Writes nothing when nothing is due. Of a chain of
+ * jobs whose first one failed, MAX_ROUNDS fall in one pass.
+ */
+static uint64
+sweep_tenant(JobsCall *call)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	uint64		moved;
+
+	sweep_soon = false;
+	moved = sweep_unstarted(call, now);
+	moved += sweep_due(call, now);
+	forget_keys(call, now);
 	return moved;
 }
 
@@ -206,7 +300,7 @@ jobs_sweep_if_due(JobsCall *call)
 	if (jobs_sweep_interval < 0)
 		return false;
 	now = GetCurrentTimestamp();
-	if (call->caller.tenant == last_tenant && now >= last_pass &&
+	if (!sweep_soon && call->caller.tenant == last_tenant && now >= last_pass &&
 		now - last_pass < (int64) jobs_sweep_interval * 1000)
 		return false;
 	last_tenant = call->caller.tenant;

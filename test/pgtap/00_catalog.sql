@@ -25,6 +25,7 @@ INSERT INTO expected VALUES
 	('jobs.add_agent_to_pool', 1, 'v', false, 'u', true),
 	('jobs.add_artifact', 1, 'v', false, 'u', true),
 	('jobs.add_comment', 1, 'v', false, 'u', true),
+	('jobs.add_dependencies', 1, 'v', false, 'u', true),
 	('jobs.add_function', 1, 'v', false, 'u', true),
 	('jobs.add_job', 1, 'v', false, 'u', true),
 	('jobs.add_jobs', 1, 'v', false, 'u', true),
@@ -75,6 +76,7 @@ INSERT INTO expected VALUES
 	('jobs.max', 1, 'i', false, 's', false),
 	('jobs.min', 1, 'i', false, 's', false),
 	('jobs.next_statuses', 1, 'i', false, 's', false),
+	('jobs.pause_function', 1, 'v', false, 'u', true),
 	('jobs.read_bytes', 1, 's', false, 'r', true),
 	('jobs.read_json', 1, 's', false, 'r', true),
 	('jobs.read_text', 1, 's', false, 'r', true),
@@ -82,7 +84,10 @@ INSERT INTO expected VALUES
 	('jobs.release_job', 1, 'v', false, 'u', true),
 	('jobs.remove_access', 1, 'v', false, 'u', true),
 	('jobs.restore', 1, 'v', false, 'u', true),
+	('jobs.resume_function', 1, 'v', false, 'u', true),
+	('jobs.retry_job', 1, 'v', false, 'u', true),
 	('jobs.set_agent_functions', 1, 'v', false, 'u', true),
+	('jobs.set_function_policy', 1, 'v', false, 'u', true),
 	('jobs.sweep', 1, 'v', false, 'u', true),
 	('jobs.text', 1, 'i', true, 's', false),
 	('jobs.to_dict', 18, 's', true, 's', false),
@@ -99,6 +104,7 @@ INSERT INTO expected VALUES
 	('jobs.update_properties', 1, 'v', false, 'u', true),
 	('jobs.update_version_name', 1, 'v', false, 'u', true),
 	('jobs_store.caller_tenant', 1, 's', false, 'r', true),
+	('jobs_store.forget_keys', 1, 'v', false, 'u', true),
 	('jobs_store.guard_history', 1, 'v', false, 'u', true),
 	('jobs_store.is_foreign_write', 1, 'v', true, 'u', false),
 	('jobs_store.hot_in_use', 1, 'v', true, 'r', false),
@@ -110,7 +116,8 @@ INSERT INTO expected VALUES
 	('jobs_store.status_id', 1, 'i', true, 's', false),
 	('jobs_store.part_of', 1, 'i', true, 's', false),
 	('jobs_store.replies', 1, 's', true, 'r', true),
-	('jobs_store.retry_delay', 1, 'v', true, 's', false);
+	('jobs_store.retry_delay', 1, 'v', false, 's', false),
+	('jobs_store.return_permits', 1, 'v', false, 'u', true);
 
 SELECT set_eq(
 	$$SELECT name, count(*)::integer, provolatile, proisstrict, proparallel FROM pg_temp.ours GROUP BY 1, 3, 4, 5$$,
@@ -149,7 +156,7 @@ SELECT is_empty(
 SELECT set_eq(
 	$$SELECT c.oid::regclass::text || ' ' || a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
 	WHERE c.oid IN (SELECT pg_temp.members('pg_class')) AND a.grantee <> c.relowner$$,
-	$$SELECT 'jobs.' || unnest(ARRAY['job_list', 'job_status_list', 'queue_stats', 'throughput']) || ' SELECT'$$,
+	$$SELECT 'jobs.' || unnest(ARRAY['job_list', 'job_status_list', 'queue_stats', 'throughput', 'function_policies']) || ' SELECT'$$,
 	'the views of schema jobs may be read by PUBLIC, and nothing else may be done');
 SELECT set_eq(
 	$$SELECT n.nspname::text || ' ' || a.privilege_type FROM pg_namespace n, aclexplode(n.nspacl) a
@@ -236,7 +243,7 @@ SELECT is_empty(
 	'no index knows what a heartbeat or a report changes in a lease');
 SELECT set_eq(
 	$$SELECT tgname::text || ' ' || tgenabled::text FROM pg_trigger WHERE tgrelid IN (SELECT pg_temp.members('pg_class')) AND NOT tgisinternal$$,
-	ARRAY['guard_insert A', 'guard_change A', 'guard_truncate A'], 'the guard of the history is always on');
+	ARRAY['guard_insert A', 'guard_change A', 'guard_truncate A', 'return_permits O'], 'the guard of the history is always on');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -99,9 +99,9 @@ SELECT is(pg_temp.report('later', 'FAILED', 'not now'), 'CREATED', 'with a back-
 SELECT ok(check_at > clock_timestamp() - interval '1 min' AND check_at <= clock_timestamp() + interval '1 h', 'for at most jobs.retry_base') FROM jobs_store.waiting WHERE job_id = pg_temp.id('later');
 SELECT matches((pg_temp.last_entry('later')).message, 'not before', 'its message says when the next attempt starts');
 SET LOCAL jobs.retry_cap = '1 ms';
-SELECT ok(max(jobs_store.retry_delay(a)) <= '1 ms', 'no wait is longer than jobs.retry_cap') FROM unnest(ARRAY[1, 2, 30, 64, 1000, 2147483647]) a;
+SELECT ok(max(jobs_store.retry_delay(a, NULL, NULL, NULL)) <= '1 ms', 'no wait is longer than jobs.retry_cap') FROM unnest(ARRAY[1, 2, 30, 64, 1000, 2147483647]) a;
 SET LOCAL jobs.retry_cap = '24 d';
-SELECT ok(min(d) >= '0' AND max(d) < '4 h' AND max(d) > '1 h', 'it doubles with each attempt') FROM (SELECT jobs_store.retry_delay(3) AS d FROM generate_series(1, 200)) d;
+SELECT ok(min(d) >= '0' AND max(d) < '4 h' AND max(d) > '1 h', 'it doubles with each attempt') FROM (SELECT jobs_store.retry_delay(3, NULL, NULL, NULL) AS d FROM generate_series(1, 200)) d;
 SET LOCAL jobs.retry_base = 0;
 
 -- Release --------------------------------------------------------------------
