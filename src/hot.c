@@ -37,6 +37,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -52,6 +53,7 @@
 #include "utils/typcache.h"
 
 #include "hot.h"
+#include "lane.h"
 
 PG_FUNCTION_INFO_V1(jobs_hot_in_use);
 
@@ -67,7 +69,9 @@ typedef enum TableId
 	STATUS,
 	JOB,
 	FUNCTION,
-	DEPENDENCY
+	DEPENDENCY,
+	PERMIT,
+	LIMITER
 } TableId;
 
 /*
@@ -116,6 +120,16 @@ static const Layout layouts[] = {
 		{"job_id"},
 		"job_dependency_depends_on_idx", {"tenant", "depends_on"}
 	},
+	[PERMIT] = {
+		"permit", true, 0,
+		{"tenant", "limiter", "seq", "due"},
+		"permit_pkey", {"tenant", "limiter", "seq"}
+	},
+	[LIMITER] = {
+		"limiter", false, 0,
+		{"debt"},
+		"limiter_pkey", {"tenant", "limiter"}
+	},
 };
 #define TABLES countof(layouts)
 
@@ -135,6 +149,11 @@ enum
 	STATUS_AGENT, STATUS_CREATED_BY, STATUS_MESSAGE, STATUS_COLUMNS
 };
 
+enum
+{
+	PERMIT_TENANT, PERMIT_LIMITER, PERMIT_SEQ, PERMIT_DUE
+};
+
 /* Of the tables that are only read, the places in the list above. */
 enum
 {
@@ -151,6 +170,7 @@ typedef struct Table
 
 static Table tables[TABLES];
 static Oid	entry_type;			/* jobs.job_status */
+static Oid	ready_seq;			/* the sequence of ready jobs and permits */
 static bool known = false;
 static bool usable;
 
@@ -266,7 +286,8 @@ all_tables_fit(void)
 		fit = table_fits(schema, &layouts[i], &tables[i]);
 	entry_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("job_status"),
 								 ObjectIdGetDatum(get_namespace_oid("jobs", true)));
-	return fit && OidIsValid(entry_type);
+	ready_seq = fit ? get_relname_relid("ready_seq", schema) : InvalidOid;
+	return fit && OidIsValid(entry_type) && OidIsValid(ready_seq);
 }
 
 /* Whether the short cut may be taken. */
@@ -469,15 +490,16 @@ take_row(Reader *reader)
 	return result == TM_Ok;
 }
 
+/* The rows of a lane, or the permits of a limiter, from a seq on. */
 static void
-seek_lane(Reader *ready, const JobsTake *take)
+seek_lane(Reader *reader, int32 tenant, int32 lane, int64 from)
 {
 	ScanKeyData keys[3];
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(take->tenant));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(take->lane));
-	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(take->from));
-	index_rescan(ready->scan, keys, 3, NULL, 0);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(lane));
+	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
+	index_rescan(reader->scan, keys, 3, NULL, 0);
 }
 
 /*
@@ -492,7 +514,7 @@ take_rows(const JobsTake *take, JobsEntry *taken, int32 *max_attempts, int64 *la
 
 	*next = 0;
 	open_reader(&ready, READY, RowExclusiveLock, 3);
-	seek_lane(&ready, take);
+	seek_lane(&ready, take->tenant, take->lane, take->from);
 	while (next_row(&ready))
 	{
 		int64		seq;
@@ -623,13 +645,136 @@ jobs_hot_take(const JobsTake *take, JobsTakenRow *row, void *where, int64 *last,
 	return count;
 }
 
+/* As jobs_permits_take. */
+int32
+jobs_hot_take_permits(int32 tenant, int32 limiter, int64 from, int32 wanted, int64 *last)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Reader		permit;
+	int32		count = 0;
+
+	begin_rows("claim_jobs()");
+	open_reader(&permit, PERMIT, RowExclusiveLock, 3);
+	seek_lane(&permit, tenant, limiter, from);
+	while (count < wanted && next_row(&permit))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (DatumGetTimestampTz(column_not_null(&permit, PERMIT_DUE)) > now ||
+			being_taken(permit.slot) || !take_row(&permit))
+			continue;
+		*last = DatumGetInt64(column_not_null(&permit, PERMIT_SEQ));
+		count++;
+	}
+	close_reader(&permit);
+	end_rows();
+	return count;
+}
+
+/* Whether a limiter is there and all its permits are wanted back. */
+static bool
+owes_nothing(int32 tenant, int32 limiter)
+{
+	ScanKeyData keys[2];
+	Reader		reader;
+	bool		owes_nothing;
+
+	open_reader(&reader, LIMITER, AccessShareLock, 2);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(limiter));
+	index_rescan(reader.scan, keys, 2, NULL, 0);
+	owes_nothing = next_row(&reader) && DatumGetInt32(column_not_null(&reader, 0)) == 0;
+	close_reader(&reader);
+	return owes_nothing;
+}
+
+static void
+write_permit(Writer *permit, int32 tenant, int32 limiter, TimestampTz due)
+{
+	TupleTableSlot *slot = new_row(permit);
+
+	slot->tts_values[PERMIT_TENANT] = Int32GetDatum(tenant);
+	slot->tts_values[PERMIT_LIMITER] = Int32GetDatum(limiter);
+	slot->tts_values[PERMIT_SEQ] = Int64GetDatum(nextval_internal(ready_seq, false));
+	slot->tts_values[PERMIT_DUE] = TimestampTzGetDatum(due);
+	ExecStoreVirtualTuple(slot);
+}
+
+/* As jobs_permits_put; false when that has to be asked. */
+bool
+jobs_hot_put_permits(int32 tenant, int32 limiter, int32 count, TimestampTz due)
+{
+	EState	   *estate;
+	Writer		permit;
+	bool		done;
+
+	begin_rows("claim_jobs()");
+	done = owes_nothing(tenant, limiter);
+	if (done)
+	{
+		estate = CreateExecutorState();
+		open_writer(&permit, PERMIT, estate);
+		for (int32 i = 0; i < count; i++)
+			write_permit(&permit, tenant, limiter, due);
+		close_writer(&permit);
+		FreeExecutorState(estate);
+	}
+	end_rows();
+	return done;
+}
+
+/* Permits that leases had, on their way back. */
+typedef struct Returned
+{
+	int32	   *limiters;
+	int			count;
+} Returned;
+
+/*
+ * Notes the permits of the lease that the reader is at. What its trigger would do is
+ * done here when it is simple: the limiters are known, and nobody has lowered them.
+ */
+static bool
+note_permits(Reader *lease, int32 tenant, const pg_uuid_t *agent_id, Returned *returned)
+{
+	int16		permits = DatumGetInt16(column_not_null(lease, LEASE_PERMITS));
+	int			count = returned->count;
+
+	for (int kind = 0; kind < JOBS_LIMIT_RATE; kind++)
+	{
+		int32		limiter;
+
+		if ((permits & (1 << kind)) == 0)
+			continue;
+		limiter = jobs_lane_limiter(agent_id, DatumGetInt32(column_not_null(lease, LEASE_LANE)), kind);
+		if (limiter == 0 || !owes_nothing(tenant, limiter))
+			return false;
+		returned->limiters[count++] = limiter;
+	}
+	returned->count = count;
+	return true;
+}
+
+static void
+return_permits(int32 tenant, const Returned *returned, EState *estate)
+{
+	Writer		permit;
+
+	if (returned->count == 0)
+		return;
+	open_writer(&permit, PERMIT, estate);
+	for (int i = 0; i < returned->count; i++)
+		write_permit(&permit, tenant, returned->limiters[i], DT_NOBEGIN);
+	close_writer(&permit);
+}
+
 /*
  * Deletes the lease, if it is there, nobody is changing it, and the report ends
  * the job.
  */
 static bool
-end_lease(Reader *lease, int32 tenant, const JobsReport *report, JobsEntry *entry)
+end_lease(Reader *lease, int32 tenant, const JobsReport *report, JobsEntry *entry, Returned *returned)
 {
+	int			before = returned->count;
 	ScanKeyData keys[3];
 	int32		attempt;
 
@@ -642,8 +787,6 @@ end_lease(Reader *lease, int32 tenant, const JobsReport *report, JobsEntry *entr
 	attempt = DatumGetInt32(column_not_null(lease, LEASE_ATTEMPT));
 	if (report->attempt != 0 && report->attempt != attempt)
 		return false;
-	if (DatumGetInt16(column_not_null(lease, LEASE_PERMITS)) != 0)
-		return false;			/* its trigger gives them back */
 	if (report->name == JOBS_FAILED && report->retry &&
 		attempt < DatumGetInt32(column_not_null(lease, LEASE_MAX_ATTEMPTS)))
 		return false;
@@ -653,7 +796,12 @@ end_lease(Reader *lease, int32 tenant, const JobsReport *report, JobsEntry *entr
 	entry->attempt = attempt;
 	entry->name = report->name;
 	entry->message = report->message;
-	return take_row(lease);
+	if (!note_permits(lease, tenant, report->agent_id, returned))
+		return false;
+	if (take_row(lease))
+		return true;
+	returned->count = before;
+	return false;
 }
 
 /* As callers see it: jobs.job_status. */
@@ -701,6 +849,7 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 	TupleDesc	desc;
 	TimestampTz now;
 	Reader		lease;
+	Returned	returned = {palloc(sizeof(int32) * count * JOBS_LIMIT_RATE), 0};
 	int			used = 0;
 
 	begin_rows("update_job_status()");
@@ -709,7 +858,7 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 	{
 		CHECK_FOR_INTERRUPTS();
 		ended[i].entry = (Datum) 0;
-		if (end_lease(&lease, call->caller.tenant, reports[i], &entries[used]))
+		if (end_lease(&lease, call->caller.tenant, reports[i], &entries[used], &returned))
 			which[used++] = &ended[i];
 	}
 	close_reader(&lease);
@@ -728,6 +877,7 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 			which[i]->entry = entry_datum(desc, &entries[i]);
 		}
 		close_writer(&status);
+		return_permits(call->caller.tenant, &returned, estate);
 		FreeExecutorState(estate);
 		ReleaseTupleDesc(desc);
 		find_dependents(call->caller.tenant, entries, used, which);
@@ -735,5 +885,6 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 	end_rows();
 	pfree(entries);
 	pfree(which);
+	pfree(returned.limiters);
 	return used;
 }

@@ -62,6 +62,8 @@ typedef struct JobsEnded
 
 extern bool jobs_hot_usable(void);
 extern int	jobs_hot_take(const JobsTake *take, JobsTakenRow *row, void *where, int64 *last, int64 *next);
+extern int32 jobs_hot_take_permits(int32 tenant, int32 limiter, int64 from, int32 wanted, int64 *last);
+extern bool jobs_hot_put_permits(int32 tenant, int32 limiter, int32 count, TimestampTz due);
 extern int	jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended);
 
 #endif							/* JOBS_HOT_H */

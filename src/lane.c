@@ -674,6 +674,23 @@ jobs_lane_blocked(const JobsLane *lane)
 	lane->state->cold_until = GetCurrentTimestamp();
 }
 
+/*
+ * The limiter of that kind for a lane of an agent, as far as this session knows;
+ * else 0. It may be one of a transaction that was rolled back.
+ */
+int32
+jobs_lane_limiter(const pg_uuid_t *agent_id, int32 lane, JobsLimitKind kind)
+{
+	AgentLanes *agent;
+
+	check_memory();
+	agent = hash_search(agent_lanes, agent_id, HASH_FIND, NULL);
+	for (int i = 0; agent != NULL && i < agent->count; i++)
+		if (agent->lanes[i].lane == lane)
+			return agent->lanes[i].rule == NULL ? 0 : agent->lanes[i].rule->limiters[kind].lane;
+	return 0;
+}
+
 /* A seq below which the lane has no job and none can appear. */
 int64
 jobs_lane_safe(int32 tenant, int32 lane)

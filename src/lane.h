@@ -41,6 +41,7 @@ extern int64 jobs_lane_head(const JobsLane *lane);
 extern void jobs_lane_taken(const JobsLane *lane, int64 seq, int64 next, bool looked);
 extern void jobs_lane_passed(JobsCall *call, const JobsLane *lane, int64 bound);
 extern void jobs_lane_blocked(const JobsLane *lane);
+extern int32 jobs_lane_limiter(const pg_uuid_t *agent_id, int32 lane, JobsLimitKind kind);
 extern int64 jobs_lane_safe(int32 tenant, int32 lane);
 
 #endif							/* JOBS_LANE_H */

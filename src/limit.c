@@ -36,6 +36,8 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
+#include "hot.h"
+
 PG_FUNCTION_INFO_V1(jobs_return_permits);
 PG_FUNCTION_INFO_V1(jobs_forget_keys);
 
@@ -249,8 +251,11 @@ jobs_limit_find_key(JobsCall *call, int32 lane)
 int32
 jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int32 wanted, int64 *last)
 {
-	JobsResult	taken = jobs_run(&take, A_INT4(call->caller.tenant), A_INT4(limiter), A_INT8(from), A_INT4(wanted));
+	JobsResult	taken;
 
+	if (jobs_hot_usable())
+		return jobs_hot_take_permits(call->caller.tenant, limiter, from, wanted, last);
+	taken = jobs_run(&take, A_INT4(call->caller.tenant), A_INT4(limiter), A_INT8(from), A_INT4(wanted));
 	*last = DatumGetInt64(jobs_column(&taken, 0, 2, NULL));
 	return DatumGetInt32(jobs_column(&taken, 0, 1, NULL));
 }
@@ -259,7 +264,8 @@ jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int32 wanted, int64
 void
 jobs_permits_put(JobsCall *call, int32 limiter, int32 count, TimestampTz due)
 {
-	jobs_run(&put, A_INT4(call->caller.tenant), A_INT4(limiter), A_INT4(count), A_TIME(due));
+	if (!jobs_hot_usable() || !jobs_hot_put_permits(call->caller.tenant, limiter, count, due))
+		jobs_run(&put, A_INT4(call->caller.tenant), A_INT4(limiter), A_INT4(count), A_TIME(due));
 }
 
 /*
