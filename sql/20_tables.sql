@@ -160,6 +160,12 @@ CREATE TABLE jobs_store.function_policy (
 );
 COMMENT ON TABLE jobs_store.function_policy IS 'limits, retries and pause of a function, by its name; NULL: no limit, or as the settings say';
 
+CREATE VIEW jobs_store.lane_function AS
+	SELECT n.tenant, n.lane, n.priority, n.function_id, n.concurrency_key, v.name
+	FROM jobs_store.lane n
+		CROSS JOIN LATERAL (SELECT x.name FROM jobs_store.function_version x WHERE x.tenant = n.tenant AND x.id = n.function_id OFFSET 0) v;
+COMMENT ON VIEW jobs_store.lane_function IS 'lanes with the name of their function, which is found by its key: OFFSET 0 makes sure of that';
+
 -- A limit of so many at one time, or in one interval, is so many permits. Whoever
 -- claims a job deletes one that nobody else has locked, like a ready job; whoever
 -- ends it puts a new one there. So claims neither count nor wait for each other.

@@ -19,6 +19,6 @@ CREATE VIEW jobs_store.job_backoff AS
 	SELECT j.tenant, j.id AS job_id, coalesce(j.backoff, p.backoff) AS backoff,
 		coalesce(j.backoff_base, p.backoff_base) AS backoff_base, coalesce(j.backoff_cap, p.backoff_cap) AS backoff_cap
 	FROM jobs_store.job j
-		JOIN jobs_store.function_version v ON v.tenant = j.tenant AND v.id = j.function_id
-		LEFT JOIN jobs_store.function_policy p ON p.tenant = j.tenant AND p.name = v.name;
+		CROSS JOIN LATERAL (SELECT x.name FROM jobs_store.function_version x WHERE x.tenant = j.tenant AND x.id = j.function_id OFFSET 0) v
+		LEFT JOIN LATERAL (SELECT * FROM jobs_store.function_policy x WHERE x.tenant = j.tenant AND x.name = v.name OFFSET 0) p ON true;
 COMMENT ON VIEW jobs_store.job_backoff IS 'how long a job waits between attempts: what it says itself, else its function; NULL: as the settings say';

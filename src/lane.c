@@ -158,14 +158,14 @@ static JobsStatement find_lanes = {
 
 static JobsStatement find_rules = {
 	.sql = "SELECT " RULE_COLUMNS " FROM jobs_store.function_policy p"
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.name = p.name"
-	" JOIN jobs_store.agent_function f ON f.tenant = $1 AND f.agent_id = $2 AND f.function_id = v.id"
-	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.function_id = v.id AND n.concurrency_key IS NULL"
+	" CROSS JOIN LATERAL (SELECT x.id, x.name FROM jobs_store.function_version x WHERE x.tenant = $1 AND x.name = p.name OFFSET 0) v"
+	" CROSS JOIN LATERAL (SELECT FROM jobs_store.agent_function x WHERE x.tenant = $1 AND x.agent_id = $2 AND x.function_id = v.id OFFSET 0) f"
+	" CROSS JOIN LATERAL (SELECT * FROM jobs_store.lane x WHERE x.tenant = $1 AND x.function_id = v.id AND x.concurrency_key IS NULL OFFSET 0) n"
 	" WHERE p.tenant = $1"
 	" UNION ALL SELECT " RULE_COLUMNS " FROM jobs_store.agent_function f"
-	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.function_id = f.function_id AND n.concurrency_key IS NOT NULL"
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
-	" LEFT JOIN jobs_store.function_policy p ON p.tenant = $1 AND p.name = v.name"
+	" CROSS JOIN LATERAL (SELECT * FROM jobs_store.lane x WHERE x.tenant = $1 AND x.function_id = f.function_id AND x.concurrency_key IS NOT NULL OFFSET 0) n"
+	" CROSS JOIN LATERAL (SELECT x.name FROM jobs_store.function_version x WHERE x.tenant = $1 AND x.id = n.function_id OFFSET 0) v"
+	" LEFT JOIN LATERAL (SELECT * FROM jobs_store.function_policy x WHERE x.tenant = $1 AND x.name = v.name OFFSET 0) p ON true"
 	" WHERE f.tenant = $1 AND f.agent_id = $2"
 	" ORDER BY 2 DESC, 1",
 	.types = "iu",

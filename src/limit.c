@@ -106,13 +106,11 @@ static JobsStatement put = {
 };
 
 static JobsStatement limiters_of_lease = {
-	.sql = "SELECT x.limiter FROM jobs_store.lane n"
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
-	" JOIN jobs_store.limiter x ON x.tenant = $1 AND x.name = v.name AND x.kind = 'in flight' AND x.concurrency_key IS NULL"
+	.sql = "SELECT l.limiter FROM jobs_store.lane_function n CROSS JOIN LATERAL (SELECT x.limiter FROM jobs_store.limiter x"
+	" WHERE x.tenant = $1 AND x.name = n.name AND x.kind = 'in flight' AND x.concurrency_key IS NULL OFFSET 0) l"
 	" WHERE n.tenant = $1 AND n.lane = $2 AND ($3 & 1) <> 0"
-	" UNION ALL SELECT x.limiter FROM jobs_store.lane n"
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
-	" JOIN jobs_store.limiter x ON x.tenant = $1 AND x.name = v.name AND x.kind = 'key' AND x.concurrency_key = n.concurrency_key"
+	" UNION ALL SELECT l.limiter FROM jobs_store.lane_function n CROSS JOIN LATERAL (SELECT x.limiter FROM jobs_store.limiter x"
+	" WHERE x.tenant = $1 AND x.name = n.name AND x.kind = 'key' AND x.concurrency_key = n.concurrency_key OFFSET 0) l"
 	" WHERE n.tenant = $1 AND n.lane = $2 AND ($3 & 2) <> 0",
 	.types = "iii",
 	.expected = SPI_OK_SELECT
@@ -123,10 +121,9 @@ static JobsStatement limiters_of_lease = {
  * see whether it will be there.
  */
 static JobsStatement may_add_key = {
-	.sql = "SELECT pg_try_advisory_xact_lock(hashtextextended(format('jobs limiter of %s %s %s', $1, v.name, n.concurrency_key), 0)),"
-	" v.name, n.concurrency_key, coalesce(p.max_in_flight_per_key, 1) FROM jobs_store.lane n"
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
-	" LEFT JOIN jobs_store.function_policy p ON p.tenant = $1 AND p.name = v.name"
+	.sql = "SELECT pg_try_advisory_xact_lock(hashtextextended(format('jobs limiter of %s %s %s', $1, n.name, n.concurrency_key), 0)),"
+	" n.name, n.concurrency_key, coalesce((SELECT p.max_in_flight_per_key FROM jobs_store.function_policy p"
+	" WHERE p.tenant = $1 AND p.name = n.name), 1) FROM jobs_store.lane_function n"
 	" WHERE n.tenant = $1 AND n.lane = $2 AND n.concurrency_key IS NOT NULL",
 	.types = "ii",
 	.expected = SPI_OK_SELECT
@@ -138,11 +135,12 @@ static JobsStatement may_add_key = {
  * adds one locks the lane, too.
  */
 #define IDLE_LANE \
-	" NOT EXISTS (SELECT FROM jobs_store.ready r WHERE r.tenant = $1 AND r.lane = n.lane)" \
-	" AND NOT EXISTS (SELECT FROM jobs_store.waiting w WHERE w.tenant = $1 AND w.lane = n.lane)" \
-	" AND NOT EXISTS (SELECT FROM jobs_store.limiter x JOIN jobs_store.function_version v ON v.tenant = $1 AND v.name = x.name" \
-	" WHERE x.tenant = $1 AND v.id = n.function_id AND x.kind = 'key' AND x.concurrency_key = n.concurrency_key" \
-	" AND x.size <> (SELECT count(*) FROM jobs_store.permit p WHERE p.tenant = $1 AND p.limiter = x.limiter))"
+	" (SELECT 1 FROM jobs_store.ready r WHERE r.tenant = $1 AND r.lane = n.lane LIMIT 1) IS NULL" \
+	" AND (SELECT 1 FROM jobs_store.waiting w WHERE w.tenant = $1 AND w.lane = n.lane LIMIT 1) IS NULL" \
+	" AND (SELECT 1 FROM jobs_store.limiter x WHERE x.tenant = $1 AND x.name = (SELECT v.name" \
+	" FROM jobs_store.function_version v WHERE v.tenant = $1 AND v.id = n.function_id)" \
+	" AND x.kind = 'key' AND x.concurrency_key = n.concurrency_key AND x.size <> (SELECT count(*)" \
+	" FROM jobs_store.permit p WHERE p.tenant = $1 AND p.limiter = x.limiter) LIMIT 1) IS NULL"
 
 static JobsStatement lock_idle_lanes = {
 	.sql = "SELECT n.lane FROM jobs_store.lane n WHERE n.tenant = $1 AND n.concurrency_key IS NOT NULL"
@@ -161,8 +159,9 @@ static JobsStatement remove_lanes = {
 /* Limiters of keys that have no lane any more. */
 static JobsStatement remove_limiters = {
 	.sql = "WITH x AS (DELETE FROM jobs_store.limiter x WHERE x.tenant = $1 AND x.kind = 'key'"
-	" AND NOT EXISTS (SELECT FROM jobs_store.lane n JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
-	" WHERE n.tenant = $1 AND n.concurrency_key = x.concurrency_key AND v.name = x.name) RETURNING x.limiter)"
+	" AND NOT EXISTS (SELECT FROM jobs_store.function_version v CROSS JOIN LATERAL (SELECT FROM jobs_store.lane n"
+	" WHERE n.tenant = $1 AND n.function_id = v.id AND n.concurrency_key = x.concurrency_key OFFSET 0) n"
+	" WHERE v.tenant = $1 AND v.name = x.name) RETURNING x.limiter)"
 	" DELETE FROM jobs_store.permit p USING x WHERE p.tenant = $1 AND p.limiter = x.limiter",
 	.types = "i",
 	.expected = SPI_OK_DELETE

@@ -59,11 +59,12 @@ static JobsStatement promote_due = {
 
 /* When an attempt must end, heartbeats or not; NULL: never. Of a lease l. */
 #define RUN_LIMIT \
-	"(SELECT ROW(h.created + p.max_run_time, p.max_run_time)::jobs_store.run_limit FROM jobs_store.lane n" \
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id" \
-	" JOIN jobs_store.function_policy p ON p.tenant = $1 AND p.name = v.name AND p.max_run_time IS NOT NULL" \
-	" JOIN jobs_store.job_status h ON h.tenant = $1 AND h.job_id = l.job_id AND h.attempt = l.attempt AND h.name = 'CLAIMED'" \
-	" WHERE n.tenant = $1 AND n.lane = l.lane ORDER BY h.ordinal DESC LIMIT 1)"
+	"(SELECT ROW(h.created + p.max_run_time, p.max_run_time)::jobs_store.run_limit FROM jobs_store.lane_function n" \
+	" CROSS JOIN LATERAL (SELECT x.max_run_time FROM jobs_store.function_policy x" \
+	" WHERE x.tenant = $1 AND x.name = n.name AND x.max_run_time IS NOT NULL OFFSET 0) p" \
+	" CROSS JOIN LATERAL (SELECT x.created FROM jobs_store.job_status x WHERE x.tenant = $1 AND x.job_id = l.job_id" \
+	" AND x.attempt = l.attempt AND x.name = 'CLAIMED' ORDER BY x.ordinal DESC LIMIT 1) h" \
+	" WHERE n.tenant = $1 AND n.lane = l.lane)"
 
 /*
  * Jobs that are UNKNOWN and whose grace is over too, and those that have run for
@@ -80,7 +81,7 @@ static JobsStatement end_attempts = {
 	" CASE WHEN (c.over).until <= $2 THEN format('it ran for longer than %s', (c.over).max_run_time)"
 	" ELSE 'the agent was lost' END AS reason),"
 	" e AS MATERIALIZED (SELECT d.*, $2 + jobs_store.retry_delay(d.attempt, b.backoff, b.backoff_base, b.backoff_cap) AS run_after"
-	" FROM d JOIN jobs_store.job_backoff b ON b.tenant = $1 AND b.job_id = d.job_id),"
+	" FROM d CROSS JOIN LATERAL (SELECT * FROM jobs_store.job_backoff x WHERE x.tenant = $1 AND x.job_id = d.job_id OFFSET 0) b),"
 	" r AS (INSERT INTO jobs_store.ready (tenant, lane, job_id, ordinal, attempt, max_attempts)"
 	" SELECT $1, e.lane, e.job_id, e.ordinal, e.attempt, e.max_attempts FROM e WHERE e.again AND e.run_after <= $2),"
 	" w AS (INSERT INTO jobs_store.waiting (tenant, job_id, check_at, lane, ordinal, attempt, max_attempts, dependent)"
@@ -129,21 +130,24 @@ static JobsStatement expire_leases = {
  */
 static JobsStatement timed_lanes = {
 	.sql = "SELECT n.lane FROM jobs_store.function_policy p"
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.name = p.name"
-	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.function_id = v.id"
+	" CROSS JOIN LATERAL (SELECT x.id FROM jobs_store.function_version x WHERE x.tenant = $1 AND x.name = p.name OFFSET 0) v"
+	" CROSS JOIN LATERAL (SELECT x.lane FROM jobs_store.lane x WHERE x.tenant = $1 AND x.function_id = v.id OFFSET 0) n"
 	" WHERE p.tenant = $1 AND p.start_timeout IS NOT NULL",
 	.types = "i",
 	.expected = SPI_OK_SELECT
 };
 
+#define START_TIMEOUT(lane) \
+	"(SELECT y.start_timeout FROM jobs_store.lane_function x CROSS JOIN LATERAL (SELECT z.start_timeout" \
+	" FROM jobs_store.function_policy z WHERE z.tenant = $1 AND z.name = x.name OFFSET 0) y" \
+	" WHERE x.tenant = $1 AND x.lane = " lane " OFFSET 0)"
+
 static JobsStatement find_unstarted = {
 	.sql = "SELECT r.lane, r.seq FROM unnest($3, $4) t(lane, start)"
+	" CROSS JOIN LATERAL " START_TIMEOUT("t.lane") " p"
 	" CROSS JOIN LATERAL (SELECT x.lane, x.seq, x.job_id FROM jobs_store.ready x"
 	" WHERE x.tenant = $1 AND x.lane = t.lane AND x.seq >= t.start ORDER BY x.seq LIMIT 100) r"
-	" JOIN jobs_store.current_status s ON s.tenant = $1 AND s.job_id = r.job_id"
-	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.lane = r.lane"
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
-	" JOIN jobs_store.function_policy p ON p.tenant = $1 AND p.name = v.name"
+	" CROSS JOIN LATERAL (SELECT x.created FROM jobs_store.current_status x WHERE x.tenant = $1 AND x.job_id = r.job_id OFFSET 0) s"
 	" WHERE s.created + p.start_timeout <= $2 LIMIT " STEP,
 	.types = "izIL",
 	.expected = SPI_OK_SELECT
@@ -151,15 +155,14 @@ static JobsStatement find_unstarted = {
 
 static JobsStatement fail_unstarted = {
 	.sql = "WITH c AS MATERIALIZED (SELECT r.lane, r.seq FROM unnest($2, $3) t(lane, seq)"
-	" JOIN jobs_store.ready r ON r.tenant = $1 AND r.lane = t.lane AND r.seq = t.seq FOR UPDATE OF r SKIP LOCKED),"
+	" CROSS JOIN LATERAL (SELECT x.lane, x.seq FROM jobs_store.ready x"
+	" WHERE x.tenant = $1 AND x.lane = t.lane AND x.seq = t.seq FOR UPDATE SKIP LOCKED) r),"
 	" d AS (DELETE FROM jobs_store.ready r USING c WHERE r.tenant = $1 AND r.lane = c.lane AND r.seq = c.seq"
 	" RETURNING r.lane, r.job_id, r.ordinal + 1 AS ordinal, r.attempt, clock_timestamp() AS now)"
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, message)"
 	" SELECT $1, d.job_id, d.ordinal, d.now, d.attempt, 'FAILED',"
 	" format('no agent took it within %s', p.start_timeout) FROM d"
-	" JOIN jobs_store.lane n ON n.tenant = $1 AND n.lane = d.lane"
-	" JOIN jobs_store.function_version v ON v.tenant = $1 AND v.id = n.function_id"
-	" JOIN jobs_store.function_policy p ON p.tenant = $1 AND p.name = v.name"
+	" CROSS JOIN LATERAL " START_TIMEOUT("d.lane") " p"
 	" RETURNING job_id",
 	.types = "iIL",
 	.expected = SPI_OK_INSERT_RETURNING,
