@@ -18,6 +18,7 @@
 
 #include "hot.h"
 #include "lifecycle.h"
+#include "rows.h"
 
 PG_FUNCTION_INFO_V1(jobs_update_job_statuses);
 
@@ -325,7 +326,7 @@ jobs_update_job_statuses(PG_FUNCTION_ARGS)
 	if (batch.count > 0)
 	{
 		sort_reports(&batch);
-		if (jobs_hot_usable())
+		if (jobs_rows_usable())
 			end_directly(&call, &batch);
 		else
 			end_by_statement(&call, &batch);

@@ -28,6 +28,7 @@
 
 #include "hot.h"
 #include "lane.h"
+#include "rows.h"
 
 PG_FUNCTION_INFO_V1(jobs_claim_jobs);
 PG_FUNCTION_INFO_V1(jobs_finish_and_claim);
@@ -253,7 +254,7 @@ static void
 take_jobs(JobsCall *call, Claim *claim, const JobsLane *lane, JobsTake *wanted, bool others)
 {
 	JobsTake	want = *wanted;
-	bool		direct = jobs_hot_usable();
+	bool		direct = jobs_rows_usable();
 	int64		last;
 	int64		next;
 	int			taken;

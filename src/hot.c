@@ -5,22 +5,19 @@
  *
  * What claims and final reports do is always the same: delete a row that is found
  * by its key, insert one or two others, read the job. Two thirds of the time of a
- * statement that does it goes into setting up and taking down its plan. Here it is done
- * with the calls that the executor itself would make: the same rows, locks, WAL and
- * statistics, and half the time. A row is deleted at once, without being locked
- * first: heap_delete that does not wait passes over what somebody else holds just
- * as SKIP LOCKED does.
+ * statement that does it goes into setting up and taking down its plan. Here it is
+ * done without one (rows.c), in half the time. A row is deleted at once, without
+ * being locked first: heap_delete that does not wait passes over what somebody else
+ * holds just as SKIP LOCKED does.
  *
- * It is a short cut, for the case that has nothing special: read committed, and
- * tables that are as our script made them (may_be_used lists it). Whatever else there is
- * (triggers of somebody's, a table that another extension has taken over, an older
- * layout while an update runs, a row that is being changed by somebody else) is left to
- * the statements of claim.c, lifecycle.c and batch.c, which do the same for all cases.
+ * It is a short cut, for the case that has nothing special (jobs_rows_usable).
+ * Whatever else there is (triggers of somebody's, a table that another extension has
+ * taken over, an older layout while an update runs, a row that is being changed by
+ * somebody else) is left to the statements of claim.c, lifecycle.c and batch.c, which
+ * do the same for all cases.
  *
- * The other rules hold here as well: rows are looked for by a full key or along
- * a lane, with a snapshot taken after everything that the transaction did
- * before; the guard of the history is passed because the step was checked against the
- * hot row.
+ * The guard of the history is passed because the step was checked against the hot
+ * row.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,418 +25,30 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relscan.h"
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/transam.h"
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/execnodes.h"
-#include "storage/procarray.h"
-#include "tcop/utility.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "hot.h"
 #include "lane.h"
+#include "rows.h"
 
 PG_FUNCTION_INFO_V1(jobs_hot_in_use);
-
-#define MAX_KEYS 4
-
-/* Rows inserted with one call. */
-#define MAX_ROWS 64
-
-typedef enum TableId
-{
-	READY,
-	LEASE,
-	STATUS,
-	JOB,
-	FUNCTION,
-	DEPENDENCY,
-	PERMIT,
-	LIMITER
-} TableId;
-
-/*
- * What is expected of a table. Tables that are written must have just these
- * columns in this order; of the others, these are the ones that are read.
- */
-typedef struct Layout
-{
-	const char *table;
-	bool		written;
-	int			triggers;		/* of ours; with more, somebody wants to know */
-	const char *columns[MAX_COLUMNS];
-	const char *index;			/* by which rows are found */
-	const char *keys[MAX_KEYS];
-} Layout;
-
-static const Layout layouts[] = {
-	[READY] = {
-		"ready", true, 0,
-		{"tenant", "lane", "seq", "job_id", "ordinal", "attempt", "max_attempts"},
-		"ready_pkey", {"tenant", "lane", "seq"}
-	},
-	[LEASE] = {
-		"lease", true, 1,
-		{"agent_id", "job_id", "expires", "check_at", "lease_ms", "tenant", "lane", "ordinal", "attempt",
-		"max_attempts", "permits", "status"},
-		"lease_pkey", {"tenant", "agent_id", "job_id"}
-	},
-	[STATUS] = {
-		"job_status", true, 3,
-		{"job_id", "created", "tenant", "ordinal", "attempt", "name", "agent_id", "created_by_id", "message"},
-		"job_status_pkey", {"tenant", "job_id", "ordinal"}
-	},
-	[JOB] = {
-		"job", false, 0,
-		{"function_id", "model_id", "parameters"},
-		"job_pkey", {"tenant", "id"}
-	},
-	[FUNCTION] = {
-		"function_version", false, 0,
-		{"id", "name", "version", "tool_name", "tool_version", "operating_system"},
-		"function_version_pkey", {"tenant", "id"}
-	},
-	[DEPENDENCY] = {
-		"job_dependency", false, 0,
-		{"job_id"},
-		"job_dependency_depends_on_idx", {"tenant", "depends_on"}
-	},
-	[PERMIT] = {
-		"permit", true, 0,
-		{"tenant", "limiter", "seq", "due"},
-		"permit_pkey", {"tenant", "limiter", "seq"}
-	},
-	[LIMITER] = {
-		"limiter", false, 0,
-		{"debt"},
-		"limiter_pkey", {"tenant", "limiter"}
-	},
-};
-#define TABLES countof(layouts)
-
-/* Places of columns in the tables that are written. */
-enum
-{
-	READY_SEQ = 2, READY_JOB, READY_ORDINAL, READY_ATTEMPT, READY_MAX_ATTEMPTS, READY_COLUMNS
-};
-enum
-{
-	LEASE_AGENT, LEASE_JOB, LEASE_EXPIRES, LEASE_CHECK_AT, LEASE_MS, LEASE_TENANT, LEASE_LANE,
-	LEASE_ORDINAL, LEASE_ATTEMPT, LEASE_MAX_ATTEMPTS, LEASE_PERMITS, LEASE_STATUS, LEASE_COLUMNS
-};
-enum
-{
-	STATUS_JOB, STATUS_CREATED, STATUS_TENANT, STATUS_ORDINAL, STATUS_ATTEMPT, STATUS_NAME,
-	STATUS_AGENT, STATUS_CREATED_BY, STATUS_MESSAGE, STATUS_COLUMNS
-};
-
-enum
-{
-	PERMIT_TENANT, PERMIT_LIMITER, PERMIT_SEQ, PERMIT_DUE
-};
-
-/* Of the tables that are only read, the places in the list above. */
-enum
-{
-	JOB_FUNCTION, JOB_MODEL, JOB_PARAMETERS
-};
-
-/* What was found out about a table; good until one of them changes. */
-typedef struct Table
-{
-	Oid			table;
-	Oid			index;
-	AttrNumber	columns[MAX_COLUMNS];
-} Table;
-
-static Table tables[TABLES];
-static Oid	entry_type;			/* jobs.job_status */
-static Oid	ready_seq;			/* the sequence of ready jobs and permits */
-static bool known = false;
-static bool usable;
-
-/* Rows of one table, found by an index. */
-typedef struct Reader
-{
-	Relation	table;
-	Relation	index;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
-	const Table *about;
-} Reader;
-
-/* Rows on their way into a table. */
-typedef struct Writer
-{
-	Relation	table;
-	EState	   *estate;
-	ResultRelInfo *info;
-	TupleTableSlot *slots[MAX_ROWS];
-	int			used;
-} Writer;
-
-/* Only notes that something changed: a callback may not look at catalogs. */
-static void
-relation_changed(Datum arg, Oid relation)
-{
-	if (relation == InvalidOid)
-		known = false;
-	for (int i = 0; known && i < TABLES; i++)
-		if (relation == tables[i].table || relation == tables[i].index)
-			known = false;
-}
-
-/* Once, when the library is loaded. */
-void
-jobs_hot_init(void)
-{
-	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-}
-
-/* Whether an index is the one that the layout says, with its columns first. */
-static bool
-index_fits(Relation table, const Layout *layout, Oid index)
-{
-	Relation	relation = index_open(index, AccessShareLock);
-	bool		fits = relation->rd_index->indrelid == RelationGetRelid(table) &&
-		relation->rd_index->indisvalid && relation->rd_indpred == NULL;
-
-	for (int i = 0; fits && i < MAX_KEYS && layout->keys[i] != NULL; i++)
-		fits = i < relation->rd_index->indnkeyatts &&
-			relation->rd_index->indkey.values[i] == get_attnum(RelationGetRelid(table), layout->keys[i]);
-	index_close(relation, AccessShareLock);
-	return fits;
-}
-
-static bool
-columns_fit(Relation relation, const Layout *layout, Table *table)
-{
-	int			count = 0;
-
-	while (count < MAX_COLUMNS && layout->columns[count] != NULL)
-	{
-		table->columns[count] = get_attnum(RelationGetRelid(relation), layout->columns[count]);
-		if (table->columns[count] == InvalidAttrNumber ||
-			(layout->written && table->columns[count] != count + 1))
-			return false;
-		count++;
-	}
-	return !layout->written || RelationGetNumberOfAttributes(relation) == count;
-}
-
-/*
- * Whether nothing happens to rows of a table but what we do ourselves. A trigger
- * of somebody's, a rule or row security are for the executor.
- */
-static bool
-is_plain(Relation relation, const Layout *layout)
-{
-	int			triggers = relation->trigdesc ? relation->trigdesc->numtriggers : 0;
-
-	return relation->rd_rel->relkind == RELKIND_RELATION &&
-		!relation->rd_rel->relispartition &&
-		!relation->rd_rel->relrowsecurity &&
-		relation->rd_rules == NULL &&
-		(!layout->written || triggers == layout->triggers);
-}
-
-static bool
-table_fits(Oid schema, const Layout *layout, Table *table)
-{
-	Relation	relation;
-	bool		fits;
-
-	table->table = get_relname_relid(layout->table, schema);
-	table->index = get_relname_relid(layout->index, schema);
-	if (!OidIsValid(table->table) || !OidIsValid(table->index))
-		return false;
-	relation = table_open(table->table, AccessShareLock);
-	fits = is_plain(relation, layout) && columns_fit(relation, layout, table) &&
-		index_fits(relation, layout, table->index);
-	table_close(relation, AccessShareLock);
-	return fits;
-}
-
-static bool
-all_tables_fit(void)
-{
-	Oid			schema = get_namespace_oid("jobs_store", true);
-	bool		fit = OidIsValid(schema);
-
-	for (int i = 0; fit && i < TABLES; i++)
-		fit = table_fits(schema, &layouts[i], &tables[i]);
-	entry_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("job_status"),
-								 ObjectIdGetDatum(get_namespace_oid("jobs", true)));
-	ready_seq = fit ? get_relname_relid("ready_seq", schema) : InvalidOid;
-	return fit && OidIsValid(entry_type) && OidIsValid(ready_seq);
-}
-
-/* Whether the short cut may be taken. */
-bool
-jobs_hot_usable(void)
-{
-	if (!jobs_direct || IsolationUsesXactSnapshot() || IsInParallelMode() || RecoveryInProgress())
-		return false;
-	if (!known)
-	{
-		known = true;			/* unless something changes from here on */
-		usable = all_tables_fit();
-	}
-	return known && usable;
-}
 
 Datum
 jobs_hot_in_use(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(jobs_hot_usable());
-}
-
-/* What the transaction did so far is seen from here on, and what others have committed. */
-static void
-begin_rows(const char *command)
-{
-	PreventCommandIfReadOnly(command);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-end_rows(void)
-{
-	PopActiveSnapshot();
-	CommandCounterIncrement();
-}
-
-static void
-open_reader(Reader *reader, TableId id, LOCKMODE lock, int keys)
-{
-	reader->about = &tables[id];
-	reader->table = table_open(tables[id].table, lock);
-	reader->index = index_open(tables[id].index, AccessShareLock);
-	reader->slot = table_slot_create(reader->table, NULL);
-	reader->scan = JOBS_INDEX_BEGINSCAN(reader->table, reader->index, GetActiveSnapshot(), keys);
-}
-
-static void
-close_reader(Reader *reader)
-{
-	index_endscan(reader->scan);
-	ExecDropSingleTupleTableSlot(reader->slot);
-	index_close(reader->index, AccessShareLock);
-	table_close(reader->table, NoLock);
-}
-
-static bool
-next_row(Reader *reader)
-{
-	return index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot);
-}
-
-static Datum
-column(Reader *reader, int place, bool *isnull)
-{
-	return slot_getattr(reader->slot, reader->about->columns[place], isnull);
-}
-
-static Datum
-column_not_null(Reader *reader, int place)
-{
-	bool		isnull;
-	Datum		value = column(reader, place, &isnull);
-
-	if (isnull)
-		elog(ERROR, "unexpected null in column \"%s\"", layouts[reader->about - tables].columns[place]);
-	return value;
-}
-
-/* The row with the key (tenant, id). */
-static bool
-find_row(Reader *reader, int32 tenant, Datum id)
-{
-	ScanKeyData keys[2];
-
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_UUID_EQ, id);
-	index_rescan(reader->scan, keys, 2, NULL, 0);
-	return next_row(reader);
-}
-
-static void
-open_writer(Writer *writer, TableId id, EState *estate)
-{
-	writer->table = table_open(tables[id].table, RowExclusiveLock);
-	writer->estate = estate;
-	writer->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->info, writer->table, 0, NULL, 0);
-	ExecOpenIndices(writer->info, false);
-	memset(writer->slots, 0, sizeof(writer->slots));
-	writer->used = 0;
-}
-
-static void
-flush(Writer *writer)
-{
-	CommandId	command = GetCurrentCommandId(true);
-
-	if (writer->used == 1)
-		table_tuple_insert(writer->table, writer->slots[0], command, 0, NULL);
-	else if (writer->used > 1)
-		table_multi_insert(writer->table, writer->slots, writer->used, command, 0, NULL);
-	for (int i = 0; i < writer->used; i++)
-	{
-		(void) JOBS_INSERT_INDEX_TUPLES(writer->info, writer->slots[i], writer->estate);
-		ExecClearTuple(writer->slots[i]);
-		ResetPerTupleExprContext(writer->estate);
-	}
-	writer->used = 0;
-}
-
-/* A row to fill in; it is written when there are many, or at the end. */
-static TupleTableSlot *
-new_row(Writer *writer)
-{
-	TupleTableSlot *slot;
-
-	if (writer->used == MAX_ROWS)
-		flush(writer);
-	if (writer->slots[writer->used] == NULL)
-		writer->slots[writer->used] = table_slot_create(writer->table, NULL);
-	slot = writer->slots[writer->used++];
-	memset(slot->tts_isnull, 0, sizeof(bool) * slot->tts_tupleDescriptor->natts);
-	return slot;
-}
-
-static void
-close_writer(Writer *writer)
-{
-	flush(writer);
-	for (int i = 0; i < MAX_ROWS && writer->slots[i] != NULL; i++)
-		ExecDropSingleTupleTableSlot(writer->slots[i]);
-	ExecCloseIndices(writer->info);
-	table_close(writer->table, NoLock);
+	PG_RETURN_BOOL(jobs_rows_usable());
 }
 
 /* A history entry; message and user may be NULL. */
 static void
-write_entry(Writer *writer, int32 tenant, const JobsEntry *entry)
+write_entry(JobsWriter *writer, int32 tenant, const JobsEntry *entry)
 {
-	TupleTableSlot *slot = new_row(writer);
+	TupleTableSlot *slot = jobs_writer_row(writer);
 	Datum	   *values = slot->tts_values;
 
 	values[STATUS_JOB] = UUIDPGetDatum(&entry->job_id);
@@ -457,86 +66,40 @@ write_entry(Writer *writer, int32 tenant, const JobsEntry *entry)
 }
 
 /*
- * Whether somebody else is about to delete the row, as far as can be told without
- * touching it: in a crowd the head of a lane is full of such rows.
- */
-static bool
-being_taken(TupleTableSlot *slot)
-{
-	HeapTupleHeader header;
-	TransactionId xmax;
-
-	if (!TTS_IS_BUFFERTUPLE(slot))
-		return false;
-	header = ((BufferHeapTupleTableSlot *) slot)->base.tuple->t_data;
-	if (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI))
-		return false;
-	xmax = HeapTupleHeaderGetRawXmax(header);
-	return !TransactionIdIsCurrentTransactionId(xmax) && TransactionIdIsInProgress(xmax);
-}
-
-/*
- * Deletes the row that the reader is at, if nobody else has it. Read committed,
- * so what has changed since the snapshot is passed over, not an error.
- */
-static bool
-take_row(Reader *reader)
-{
-	TM_FailureData failure;
-	TM_Result	result = table_tuple_delete(reader->table, &reader->slot->tts_tid,
-											GetCurrentCommandId(true), GetActiveSnapshot(),
-											InvalidSnapshot, false, &failure, false);
-
-	return result == TM_Ok;
-}
-
-/* The rows of a lane, or the permits of a limiter, from a seq on. */
-static void
-seek_lane(Reader *reader, int32 tenant, int32 lane, int64 from)
-{
-	ScanKeyData keys[3];
-
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(lane));
-	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
-	index_rescan(reader->scan, keys, 3, NULL, 0);
-}
-
-/*
  * Deletes up to limit rows of a lane, oldest first; answers how many. *next is
  * the seq of the first that was left behind them, 0 if there is none.
  */
 static int
 take_rows(const JobsTake *take, JobsEntry *taken, int32 *max_attempts, int64 *last, int64 *next)
 {
-	Reader		ready;
+	JobsReader	ready;
 	int			count = 0;
 
 	*next = 0;
-	open_reader(&ready, READY, RowExclusiveLock, 3);
-	seek_lane(&ready, take->tenant, take->lane, take->from);
-	while (next_row(&ready))
+	jobs_reader_open(&ready, ROWS_READY, RowExclusiveLock, 3);
+	jobs_reader_seek(&ready, take->tenant, take->lane, take->from);
+	while (jobs_reader_next(&ready))
 	{
 		int64		seq;
 
 		CHECK_FOR_INTERRUPTS();
-		seq = DatumGetInt64(column_not_null(&ready, READY_SEQ));
+		seq = DatumGetInt64(jobs_reader_not_null(&ready, READY_SEQ));
 		if (count == take->limit || seq > take->bound)
 		{
 			*next = seq;
 			break;
 		}
-		if (being_taken(ready.slot) || !take_row(&ready))
+		if (!jobs_reader_take(&ready))
 			continue;
-		taken[count].job_id = *DatumGetUUIDP(column_not_null(&ready, READY_JOB));
-		taken[count].ordinal = DatumGetInt32(column_not_null(&ready, READY_ORDINAL)) + 1;
-		taken[count].attempt = DatumGetInt32(column_not_null(&ready, READY_ATTEMPT)) + 1;
-		max_attempts[count++] = DatumGetInt32(column_not_null(&ready, READY_MAX_ATTEMPTS));
+		taken[count].job_id = *DatumGetUUIDP(jobs_reader_not_null(&ready, READY_JOB));
+		taken[count].ordinal = DatumGetInt32(jobs_reader_not_null(&ready, READY_ORDINAL)) + 1;
+		taken[count].attempt = DatumGetInt32(jobs_reader_not_null(&ready, READY_ATTEMPT)) + 1;
+		max_attempts[count++] = DatumGetInt32(jobs_reader_not_null(&ready, READY_MAX_ATTEMPTS));
 		*last = seq;
 		if (count == take->limit && !take->look_ahead)
 			break;
 	}
-	close_reader(&ready);
+	jobs_reader_close(&ready);
 	return count;
 }
 
@@ -546,14 +109,14 @@ write_leases(const JobsTake *take, JobsEntry *taken, const int32 *max_attempts, 
 {
 	EState	   *estate = CreateExecutorState();
 	TimestampTz now = GetCurrentTimestamp();
-	Writer		lease;
-	Writer		status;
+	JobsWriter	lease;
+	JobsWriter	status;
 
-	open_writer(&lease, LEASE, estate);
-	open_writer(&status, STATUS, estate);
+	jobs_writer_open(&lease, ROWS_LEASE, estate);
+	jobs_writer_open(&status, ROWS_STATUS, estate);
 	for (int i = 0; i < count; i++)
 	{
-		TupleTableSlot *slot = new_row(&lease);
+		TupleTableSlot *slot = jobs_writer_row(&lease);
 		Datum	   *values = slot->tts_values;
 
 		taken[i].name = JOBS_CLAIMED;
@@ -575,50 +138,50 @@ write_leases(const JobsTake *take, JobsEntry *taken, const int32 *max_attempts, 
 		ExecStoreVirtualTuple(slot);
 		write_entry(&status, take->tenant, &taken[i]);
 	}
-	close_writer(&lease);
-	close_writer(&status);
+	jobs_writer_close(&lease);
+	jobs_writer_close(&status);
 	FreeExecutorState(estate);
 }
 
 /* Columns of the function, unless they are those of the last job. */
 static void
-read_function(Reader *function, int32 tenant, pg_uuid_t id, Datum *values, bool *nulls)
+read_function(JobsReader *function, int32 tenant, pg_uuid_t id, Datum *values, bool *nulls)
 {
 	if (!TTS_EMPTY(function->slot) &&
-		memcmp(DatumGetUUIDP(column_not_null(function, 0)), &id, UUID_LEN) == 0)
+		memcmp(DatumGetUUIDP(jobs_reader_not_null(function, 0)), &id, UUID_LEN) == 0)
 		return;
-	if (!find_row(function, tenant, UUIDPGetDatum(&id)))
+	if (!jobs_reader_find(function, tenant, UUIDPGetDatum(&id)))
 		elog(ERROR, "a job's function is missing");
 	for (int i = 0; i < JOBS_TAKEN_MODEL - JOBS_TAKEN_FUNCTION; i++)
-		values[JOBS_TAKEN_FUNCTION + i] = column(function, i, &nulls[JOBS_TAKEN_FUNCTION + i]);
+		values[JOBS_TAKEN_FUNCTION + i] = jobs_reader_column(function, i, &nulls[JOBS_TAKEN_FUNCTION + i]);
 }
 
 /* The jobs that were taken, as the caller of claim_jobs sees them. */
 static void
 hand_out(const JobsTake *take, const JobsEntry *taken, int count, JobsTakenRow *row, void *where)
 {
-	Reader		job;
-	Reader		function;
+	JobsReader	job;
+	JobsReader	function;
 	Datum		values[JOBS_TAKEN_COLUMNS];
 	bool		nulls[JOBS_TAKEN_COLUMNS] = {false};
 
-	open_reader(&job, JOB, AccessShareLock, 2);
-	open_reader(&function, FUNCTION, AccessShareLock, 2);
+	jobs_reader_open(&job, ROWS_JOB, AccessShareLock, 2);
+	jobs_reader_open(&function, ROWS_FUNCTION, AccessShareLock, 2);
 	for (int i = 0; i < count; i++)
 	{
-		if (!find_row(&job, take->tenant, UUIDPGetDatum(&taken[i].job_id)))
+		if (!jobs_reader_find(&job, take->tenant, UUIDPGetDatum(&taken[i].job_id)))
 			elog(ERROR, "job %s is ready, but missing", jobs_uuid_text(&taken[i].job_id));
-		read_function(&function, take->tenant, *DatumGetUUIDP(column_not_null(&job, JOB_FUNCTION)),
+		read_function(&function, take->tenant, *DatumGetUUIDP(jobs_reader_not_null(&job, JOB_FUNCTION)),
 					  values, nulls);
 		values[JOBS_TAKEN_ID] = UUIDPGetDatum(&taken[i].job_id);
 		values[JOBS_TAKEN_ATTEMPT] = Int32GetDatum(taken[i].attempt);
-		values[JOBS_TAKEN_MODEL] = column(&job, JOB_MODEL, &nulls[JOBS_TAKEN_MODEL]);
-		values[JOBS_TAKEN_PARAMETERS] = column_not_null(&job, JOB_PARAMETERS);
+		values[JOBS_TAKEN_MODEL] = jobs_reader_column(&job, JOB_MODEL, &nulls[JOBS_TAKEN_MODEL]);
+		values[JOBS_TAKEN_PARAMETERS] = jobs_reader_not_null(&job, JOB_PARAMETERS);
 		values[JOBS_TAKEN_EXPIRES] = TimestampTzGetDatum(taken[i].created + take->lease_ms * 1000);
 		row(where, values, nulls);
 	}
-	close_reader(&function);
-	close_reader(&job);
+	jobs_reader_close(&function);
+	jobs_reader_close(&job);
 }
 
 /*
@@ -632,14 +195,14 @@ jobs_hot_take(const JobsTake *take, JobsTakenRow *row, void *where, int64 *last,
 	int32	   *max_attempts = palloc(sizeof(int32) * take->limit);
 	int			count;
 
-	begin_rows("claim_jobs()");
+	jobs_rows_begin("claim_jobs()");
 	count = take_rows(take, taken, max_attempts, last, next);
 	if (count > 0)
 	{
 		write_leases(take, taken, max_attempts, count);
 		hand_out(take, taken, count, row, where);
 	}
-	end_rows();
+	jobs_rows_end();
 	pfree(taken);
 	pfree(max_attempts);
 	return count;
@@ -650,23 +213,22 @@ int32
 jobs_hot_take_permits(int32 tenant, int32 limiter, int64 from, int32 wanted, int64 *last)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Reader		permit;
+	JobsReader	permit;
 	int32		count = 0;
 
-	begin_rows("claim_jobs()");
-	open_reader(&permit, PERMIT, RowExclusiveLock, 3);
-	seek_lane(&permit, tenant, limiter, from);
-	while (count < wanted && next_row(&permit))
+	jobs_rows_begin("claim_jobs()");
+	jobs_reader_open(&permit, ROWS_PERMIT, RowExclusiveLock, 3);
+	jobs_reader_seek(&permit, tenant, limiter, from);
+	while (count < wanted && jobs_reader_next(&permit))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (DatumGetTimestampTz(column_not_null(&permit, PERMIT_DUE)) > now ||
-			being_taken(permit.slot) || !take_row(&permit))
+		if (DatumGetTimestampTz(jobs_reader_not_null(&permit, PERMIT_DUE)) > now || !jobs_reader_take(&permit))
 			continue;
-		*last = DatumGetInt64(column_not_null(&permit, PERMIT_SEQ));
+		*last = DatumGetInt64(jobs_reader_not_null(&permit, PERMIT_SEQ));
 		count++;
 	}
-	close_reader(&permit);
-	end_rows();
+	jobs_reader_close(&permit);
+	jobs_rows_end();
 	return count;
 }
 
@@ -675,26 +237,26 @@ static bool
 owes_nothing(int32 tenant, int32 limiter)
 {
 	ScanKeyData keys[2];
-	Reader		reader;
+	JobsReader	reader;
 	bool		owes_nothing;
 
-	open_reader(&reader, LIMITER, AccessShareLock, 2);
+	jobs_reader_open(&reader, ROWS_LIMITER, AccessShareLock, 2);
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(limiter));
 	index_rescan(reader.scan, keys, 2, NULL, 0);
-	owes_nothing = next_row(&reader) && DatumGetInt32(column_not_null(&reader, 0)) == 0;
-	close_reader(&reader);
+	owes_nothing = jobs_reader_next(&reader) && DatumGetInt32(jobs_reader_not_null(&reader, 0)) == 0;
+	jobs_reader_close(&reader);
 	return owes_nothing;
 }
 
 static void
-write_permit(Writer *permit, int32 tenant, int32 limiter, TimestampTz due)
+write_permit(JobsWriter *permit, int32 tenant, int32 limiter, TimestampTz due)
 {
-	TupleTableSlot *slot = new_row(permit);
+	TupleTableSlot *slot = jobs_writer_row(permit);
 
 	slot->tts_values[PERMIT_TENANT] = Int32GetDatum(tenant);
 	slot->tts_values[PERMIT_LIMITER] = Int32GetDatum(limiter);
-	slot->tts_values[PERMIT_SEQ] = Int64GetDatum(nextval_internal(ready_seq, false));
+	slot->tts_values[PERMIT_SEQ] = Int64GetDatum(nextval_internal(jobs_rows_ready_seq, false));
 	slot->tts_values[PERMIT_DUE] = TimestampTzGetDatum(due);
 	ExecStoreVirtualTuple(slot);
 }
@@ -704,21 +266,21 @@ bool
 jobs_hot_put_permits(int32 tenant, int32 limiter, int32 count, TimestampTz due)
 {
 	EState	   *estate;
-	Writer		permit;
+	JobsWriter	permit;
 	bool		done;
 
-	begin_rows("claim_jobs()");
+	jobs_rows_begin("claim_jobs()");
 	done = owes_nothing(tenant, limiter);
 	if (done)
 	{
 		estate = CreateExecutorState();
-		open_writer(&permit, PERMIT, estate);
+		jobs_writer_open(&permit, ROWS_PERMIT, estate);
 		for (int32 i = 0; i < count; i++)
 			write_permit(&permit, tenant, limiter, due);
-		close_writer(&permit);
+		jobs_writer_close(&permit);
 		FreeExecutorState(estate);
 	}
-	end_rows();
+	jobs_rows_end();
 	return done;
 }
 
@@ -734,9 +296,9 @@ typedef struct Returned
  * done here when it is simple: the limiters are known, and nobody has lowered them.
  */
 static bool
-note_permits(Reader *lease, int32 tenant, const pg_uuid_t *agent_id, Returned *returned)
+note_permits(JobsReader *lease, int32 tenant, const pg_uuid_t *agent_id, Returned *returned)
 {
-	int16		permits = DatumGetInt16(column_not_null(lease, LEASE_PERMITS));
+	int16		permits = DatumGetInt16(jobs_reader_not_null(lease, LEASE_PERMITS));
 	int			count = returned->count;
 
 	for (int kind = 0; kind < JOBS_LIMIT_RATE; kind++)
@@ -745,7 +307,7 @@ note_permits(Reader *lease, int32 tenant, const pg_uuid_t *agent_id, Returned *r
 
 		if ((permits & (1 << kind)) == 0)
 			continue;
-		limiter = jobs_lane_limiter(agent_id, DatumGetInt32(column_not_null(lease, LEASE_LANE)), kind);
+		limiter = jobs_lane_limiter(agent_id, DatumGetInt32(jobs_reader_not_null(lease, LEASE_LANE)), kind);
 		if (limiter == 0 || !owes_nothing(tenant, limiter))
 			return false;
 		returned->limiters[count++] = limiter;
@@ -757,14 +319,14 @@ note_permits(Reader *lease, int32 tenant, const pg_uuid_t *agent_id, Returned *r
 static void
 return_permits(int32 tenant, const Returned *returned, EState *estate)
 {
-	Writer		permit;
+	JobsWriter	permit;
 
 	if (returned->count == 0)
 		return;
-	open_writer(&permit, PERMIT, estate);
+	jobs_writer_open(&permit, ROWS_PERMIT, estate);
 	for (int i = 0; i < returned->count; i++)
 		write_permit(&permit, tenant, returned->limiters[i], DT_NOBEGIN);
-	close_writer(&permit);
+	jobs_writer_close(&permit);
 }
 
 /*
@@ -772,7 +334,7 @@ return_permits(int32 tenant, const Returned *returned, EState *estate)
  * the job.
  */
 static bool
-end_lease(Reader *lease, int32 tenant, const JobsReport *report, JobsEntry *entry, Returned *returned)
+end_lease(JobsReader *lease, int32 tenant, const JobsReport *report, JobsEntry *entry, Returned *returned)
 {
 	int			before = returned->count;
 	ScanKeyData keys[3];
@@ -782,23 +344,23 @@ end_lease(Reader *lease, int32 tenant, const JobsReport *report, JobsEntry *entr
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(report->agent_id));
 	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(report->job_id));
 	index_rescan(lease->scan, keys, 3, NULL, 0);
-	if (!next_row(lease))
+	if (!jobs_reader_next(lease))
 		return false;
-	attempt = DatumGetInt32(column_not_null(lease, LEASE_ATTEMPT));
+	attempt = DatumGetInt32(jobs_reader_not_null(lease, LEASE_ATTEMPT));
 	if (report->attempt != 0 && report->attempt != attempt)
 		return false;
 	if (report->name == JOBS_FAILED && report->retry &&
-		attempt < DatumGetInt32(column_not_null(lease, LEASE_MAX_ATTEMPTS)))
+		attempt < DatumGetInt32(jobs_reader_not_null(lease, LEASE_MAX_ATTEMPTS)))
 		return false;
 	entry->job_id = *report->job_id;
 	entry->agent_id = report->agent_id;
-	entry->ordinal = DatumGetInt32(column_not_null(lease, LEASE_ORDINAL)) + 1;
+	entry->ordinal = DatumGetInt32(jobs_reader_not_null(lease, LEASE_ORDINAL)) + 1;
 	entry->attempt = attempt;
 	entry->name = report->name;
 	entry->message = report->message;
 	if (!note_permits(lease, tenant, report->agent_id, returned))
 		return false;
-	if (take_row(lease))
+	if (jobs_reader_take(lease))
 		return true;
 	returned->count = before;
 	return false;
@@ -828,12 +390,12 @@ entry_datum(TupleDesc desc, const JobsEntry *entry)
 static void
 find_dependents(int32 tenant, const JobsEntry *entries, int count, JobsEnded **ended)
 {
-	Reader		dependency;
+	JobsReader	dependency;
 
-	open_reader(&dependency, DEPENDENCY, AccessShareLock, 2);
+	jobs_reader_open(&dependency, ROWS_DEPENDENCY, AccessShareLock, 2);
 	for (int i = 0; i < count; i++)
-		ended[i]->dependents = find_row(&dependency, tenant, UUIDPGetDatum(&entries[i].job_id));
-	close_reader(&dependency);
+		ended[i]->dependents = jobs_reader_find(&dependency, tenant, UUIDPGetDatum(&entries[i].job_id));
+	jobs_reader_close(&dependency);
 }
 
 /*
@@ -848,12 +410,12 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 	JobsEnded **which = palloc(sizeof(JobsEnded *) * count);
 	TupleDesc	desc;
 	TimestampTz now;
-	Reader		lease;
+	JobsReader	lease;
 	Returned	returned = {palloc(sizeof(int32) * count * JOBS_LIMIT_RATE), 0};
 	int			used = 0;
 
-	begin_rows("update_job_status()");
-	open_reader(&lease, LEASE, RowExclusiveLock, 3);
+	jobs_rows_begin("update_job_status()");
+	jobs_reader_open(&lease, ROWS_LEASE, RowExclusiveLock, 3);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -861,28 +423,28 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 		if (end_lease(&lease, call->caller.tenant, reports[i], &entries[used], &returned))
 			which[used++] = &ended[i];
 	}
-	close_reader(&lease);
+	jobs_reader_close(&lease);
 	now = GetCurrentTimestamp();
 	if (used > 0)
 	{
 		EState	   *estate = CreateExecutorState();
-		Writer		status;
+		JobsWriter	status;
 
-		desc = lookup_rowtype_tupdesc(entry_type, -1);
-		open_writer(&status, STATUS, estate);
+		desc = lookup_rowtype_tupdesc(jobs_rows_entry_type, -1);
+		jobs_writer_open(&status, ROWS_STATUS, estate);
 		for (int i = 0; i < used; i++)
 		{
 			entries[i].created = now;
 			write_entry(&status, call->caller.tenant, &entries[i]);
 			which[i]->entry = entry_datum(desc, &entries[i]);
 		}
-		close_writer(&status);
+		jobs_writer_close(&status);
 		return_permits(call->caller.tenant, &returned, estate);
 		FreeExecutorState(estate);
 		ReleaseTupleDesc(desc);
 		find_dependents(call->caller.tenant, entries, used, which);
 	}
-	end_rows();
+	jobs_rows_end();
 	pfree(entries);
 	pfree(which);
 	pfree(returned.limiters);

@@ -10,8 +10,6 @@
 
 #include "jobs.h"
 
-#define MAX_COLUMNS 13
-
 /* What is wanted of one lane. */
 typedef struct JobsTake
 {
@@ -60,7 +58,6 @@ typedef struct JobsEnded
 	bool		dependents;		/* jobs wait for it */
 } JobsEnded;
 
-extern bool jobs_hot_usable(void);
 extern int	jobs_hot_take(const JobsTake *take, JobsTakenRow *row, void *where, int64 *last, int64 *next);
 extern int32 jobs_hot_take_permits(int32 tenant, int32 limiter, int64 from, int32 wanted, int64 *last);
 extern bool jobs_hot_put_permits(int32 tenant, int32 limiter, int32 count, TimestampTz due);

@@ -17,6 +17,6 @@ _PG_init(void)
 	jobs_guc_init();
 	jobs_query_init();
 	jobs_session_init();
-	jobs_hot_init();
+	jobs_rows_init();
 	jobs_shmem_init();
 }

@@ -212,8 +212,8 @@ jobs_pointer(const void *pointer)
 #define A_PTR(x)		jobs_pointer(x)
 #define A_ARG(n)		jobs_datum(PG_GETARG_DATUM(n), PG_ARGISNULL(n))
 
-/* hot.c */
-extern void jobs_hot_init(void);
+/* rows.c */
+extern void jobs_rows_init(void);
 
 /* session.c */
 typedef struct JobsStamp

@@ -21,6 +21,7 @@
 
 #include "hot.h"
 #include "lifecycle.h"
+#include "rows.h"
 
 PG_FUNCTION_INFO_V1(jobs_update_job_status);
 PG_FUNCTION_INFO_V1(jobs_release_job);
@@ -247,7 +248,7 @@ end_directly(JobsCall *call, JobsReport *report, Datum *entry)
 {
 	JobsEnded	ended;
 
-	if (!jobs_status_terminal(report->name) || !jobs_hot_usable() ||
+	if (!jobs_status_terminal(report->name) || !jobs_rows_usable() ||
 		jobs_hot_end(call, &report, 1, &ended) == 0)
 		return false;
 	if (ended.dependents)

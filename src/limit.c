@@ -37,6 +37,7 @@
 #include "utils/rel.h"
 
 #include "hot.h"
+#include "rows.h"
 
 PG_FUNCTION_INFO_V1(jobs_return_permits);
 PG_FUNCTION_INFO_V1(jobs_forget_keys);
@@ -252,7 +253,7 @@ jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int32 wanted, int64
 {
 	JobsResult	taken;
 
-	if (jobs_hot_usable())
+	if (jobs_rows_usable())
 		return jobs_hot_take_permits(call->caller.tenant, limiter, from, wanted, last);
 	taken = jobs_run(&take, A_INT4(call->caller.tenant), A_INT4(limiter), A_INT8(from), A_INT4(wanted));
 	*last = DatumGetInt64(jobs_column(&taken, 0, 2, NULL));
@@ -263,7 +264,7 @@ jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int32 wanted, int64
 void
 jobs_permits_put(JobsCall *call, int32 limiter, int32 count, TimestampTz due)
 {
-	if (!jobs_hot_usable() || !jobs_hot_put_permits(call->caller.tenant, limiter, count, due))
+	if (!jobs_rows_usable() || !jobs_hot_put_permits(call->caller.tenant, limiter, count, due))
 		jobs_run(&put, A_INT4(call->caller.tenant), A_INT4(limiter), A_INT4(count), A_TIME(due));
 }
 

@@ -1,0 +1,399 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.c
+ *		Rows of our own tables, read and written without a plan.
+ *
+ * The calls are those that the executor itself would make: the same rows, locks,
+ * WAL and statistics. They are for tables that are as our script made them
+ * (is_plain, columns_fit and index_fits say how), which is looked up once and again
+ * whenever one of them changes, and for read committed.
+ *
+ * Rows are looked for by a full key or along a lane, with a snapshot taken after
+ * everything that the transaction did before.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jobs.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/procarray.h"
+#include "tcop/utility.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "rows.h"
+
+#define MAX_COLUMNS 13
+#define MAX_KEYS 4
+
+/* Rows inserted with one call. */
+#define MAX_ROWS 64
+
+/*
+ * What is expected of a table. Tables that are written must have just these
+ * columns in this order; of the others, these are the ones that are read.
+ */
+typedef struct Layout
+{
+	const char *table;
+	bool		written;
+	int			triggers;		/* of ours; with more, somebody wants to know */
+	const char *columns[MAX_COLUMNS];
+	const char *index;			/* by which rows are found */
+	const char *keys[MAX_KEYS];
+} Layout;
+
+static const Layout layouts[] = {
+	[ROWS_READY] = {
+		"ready", true, 0,
+		{"tenant", "lane", "seq", "job_id", "ordinal", "attempt", "max_attempts"},
+		"ready_pkey", {"tenant", "lane", "seq"}
+	},
+	[ROWS_LEASE] = {
+		"lease", true, 1,
+		{"agent_id", "job_id", "expires", "check_at", "lease_ms", "tenant", "lane", "ordinal", "attempt",
+		"max_attempts", "permits", "status"},
+		"lease_pkey", {"tenant", "agent_id", "job_id"}
+	},
+	[ROWS_STATUS] = {
+		"job_status", true, 3,
+		{"job_id", "created", "tenant", "ordinal", "attempt", "name", "agent_id", "created_by_id", "message"},
+		"job_status_pkey", {"tenant", "job_id", "ordinal"}
+	},
+	[ROWS_JOB] = {
+		"job", false, 0,
+		{"function_id", "model_id", "parameters"},
+		"job_pkey", {"tenant", "id"}
+	},
+	[ROWS_FUNCTION] = {
+		"function_version", false, 0,
+		{"id", "name", "version", "tool_name", "tool_version", "operating_system"},
+		"function_version_pkey", {"tenant", "id"}
+	},
+	[ROWS_DEPENDENCY] = {
+		"job_dependency", false, 0,
+		{"job_id"},
+		"job_dependency_depends_on_idx", {"tenant", "depends_on"}
+	},
+	[ROWS_PERMIT] = {
+		"permit", true, 0,
+		{"tenant", "limiter", "seq", "due"},
+		"permit_pkey", {"tenant", "limiter", "seq"}
+	},
+	[ROWS_LIMITER] = {
+		"limiter", false, 0,
+		{"debt"},
+		"limiter_pkey", {"tenant", "limiter"}
+	},
+};
+#define TABLES countof(layouts)
+
+/* What was found out about a table; good until one of them changes. */
+typedef struct Table
+{
+	Oid			table;
+	Oid			index;
+	AttrNumber	columns[MAX_COLUMNS];
+} Table;
+
+static Table tables[TABLES];
+Oid			jobs_rows_entry_type;
+Oid			jobs_rows_ready_seq;
+
+static bool known = false;
+static bool usable;
+
+/* Only notes that something changed: a callback may not look at catalogs. */
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	if (relation == InvalidOid)
+		known = false;
+	for (int i = 0; known && i < TABLES; i++)
+		if (relation == tables[i].table || relation == tables[i].index)
+			known = false;
+}
+
+/* Once, when the library is loaded. */
+void
+jobs_rows_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+}
+
+/* Whether an index is the one that the layout says, with its columns first. */
+static bool
+index_fits(Relation table, const Layout *layout, Oid index)
+{
+	Relation	relation = index_open(index, AccessShareLock);
+	bool		fits = relation->rd_index->indrelid == RelationGetRelid(table) &&
+		relation->rd_index->indisvalid && relation->rd_indpred == NULL;
+
+	for (int i = 0; fits && i < MAX_KEYS && layout->keys[i] != NULL; i++)
+		fits = i < relation->rd_index->indnkeyatts &&
+			relation->rd_index->indkey.values[i] == get_attnum(RelationGetRelid(table), layout->keys[i]);
+	index_close(relation, AccessShareLock);
+	return fits;
+}
+
+static bool
+columns_fit(Relation relation, const Layout *layout, Table *table)
+{
+	int			count = 0;
+
+	while (count < MAX_COLUMNS && layout->columns[count] != NULL)
+	{
+		table->columns[count] = get_attnum(RelationGetRelid(relation), layout->columns[count]);
+		if (table->columns[count] == InvalidAttrNumber ||
+			(layout->written && table->columns[count] != count + 1))
+			return false;
+		count++;
+	}
+	return !layout->written || RelationGetNumberOfAttributes(relation) == count;
+}
+
+/*
+ * Whether nothing happens to rows of a table but what we do ourselves. A trigger
+ * of somebody's, a rule or row security are for the executor.
+ */
+static bool
+is_plain(Relation relation, const Layout *layout)
+{
+	int			triggers = relation->trigdesc ? relation->trigdesc->numtriggers : 0;
+
+	return relation->rd_rel->relkind == RELKIND_RELATION &&
+		!relation->rd_rel->relispartition &&
+		!relation->rd_rel->relrowsecurity &&
+		relation->rd_rules == NULL &&
+		(!layout->written || triggers == layout->triggers);
+}
+
+static bool
+table_fits(Oid schema, const Layout *layout, Table *table)
+{
+	Relation	relation;
+	bool		fits;
+
+	table->table = get_relname_relid(layout->table, schema);
+	table->index = get_relname_relid(layout->index, schema);
+	if (!OidIsValid(table->table) || !OidIsValid(table->index))
+		return false;
+	relation = table_open(table->table, AccessShareLock);
+	fits = is_plain(relation, layout) && columns_fit(relation, layout, table) &&
+		index_fits(relation, layout, table->index);
+	table_close(relation, AccessShareLock);
+	return fits;
+}
+
+static bool
+all_tables_fit(void)
+{
+	Oid			schema = get_namespace_oid("jobs_store", true);
+	bool		fit = OidIsValid(schema);
+
+	for (int i = 0; fit && i < TABLES; i++)
+		fit = table_fits(schema, &layouts[i], &tables[i]);
+	jobs_rows_entry_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("job_status"),
+								 ObjectIdGetDatum(get_namespace_oid("jobs", true)));
+	jobs_rows_ready_seq = fit ? get_relname_relid("ready_seq", schema) : InvalidOid;
+	return fit && OidIsValid(jobs_rows_entry_type) && OidIsValid(jobs_rows_ready_seq);
+}
+
+/* Whether the short cut may be taken. */
+bool
+jobs_rows_usable(void)
+{
+	if (!jobs_direct || IsolationUsesXactSnapshot() || IsInParallelMode() || RecoveryInProgress())
+		return false;
+	if (!known)
+	{
+		known = true;			/* unless something changes from here on */
+		usable = all_tables_fit();
+	}
+	return known && usable;
+}
+
+/* What the transaction did so far is seen from here on, and what others have committed. */
+void
+jobs_rows_begin(const char *command)
+{
+	PreventCommandIfReadOnly(command);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+jobs_rows_end(void)
+{
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+}
+
+void
+jobs_reader_open(JobsReader *reader, JobsTableId id, LOCKMODE lock, int keys)
+{
+	reader->columns = tables[id].columns;
+	reader->table = table_open(tables[id].table, lock);
+	reader->index = index_open(tables[id].index, AccessShareLock);
+	reader->slot = table_slot_create(reader->table, NULL);
+	reader->scan = JOBS_INDEX_BEGINSCAN(reader->table, reader->index, GetActiveSnapshot(), keys);
+}
+
+void
+jobs_reader_close(JobsReader *reader)
+{
+	index_endscan(reader->scan);
+	ExecDropSingleTupleTableSlot(reader->slot);
+	index_close(reader->index, AccessShareLock);
+	table_close(reader->table, NoLock);
+}
+
+bool
+jobs_reader_next(JobsReader *reader)
+{
+	return index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot);
+}
+
+Datum
+jobs_reader_column(JobsReader *reader, int place, bool *isnull)
+{
+	return slot_getattr(reader->slot, reader->columns[place], isnull);
+}
+
+Datum
+jobs_reader_not_null(JobsReader *reader, int place)
+{
+	bool		isnull;
+	Datum		value = jobs_reader_column(reader, place, &isnull);
+
+	if (isnull)
+		elog(ERROR, "unexpected null in column \"%s\"", NameStr(TupleDescAttr(RelationGetDescr(reader->table), reader->columns[place] - 1)->attname));
+	return value;
+}
+
+/* The row with the key (tenant, id). */
+bool
+jobs_reader_find(JobsReader *reader, int32 tenant, Datum id)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_UUID_EQ, id);
+	index_rescan(reader->scan, keys, 2, NULL, 0);
+	return jobs_reader_next(reader);
+}
+
+void
+jobs_writer_open(JobsWriter *writer, JobsTableId id, EState *estate)
+{
+	writer->table = table_open(tables[id].table, RowExclusiveLock);
+	writer->estate = estate;
+	writer->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->info, writer->table, 0, NULL, 0);
+	ExecOpenIndices(writer->info, false);
+	memset(writer->slots, 0, sizeof(writer->slots));
+	writer->used = 0;
+}
+
+static void
+flush(JobsWriter *writer)
+{
+	CommandId	command = GetCurrentCommandId(true);
+
+	if (writer->used == 1)
+		table_tuple_insert(writer->table, writer->slots[0], command, 0, NULL);
+	else if (writer->used > 1)
+		table_multi_insert(writer->table, writer->slots, writer->used, command, 0, NULL);
+	for (int i = 0; i < writer->used; i++)
+	{
+		(void) JOBS_INSERT_INDEX_TUPLES(writer->info, writer->slots[i], writer->estate);
+		ExecClearTuple(writer->slots[i]);
+		ResetPerTupleExprContext(writer->estate);
+	}
+	writer->used = 0;
+}
+
+/* A row to fill in; it is written when there are many, or at the end. */
+TupleTableSlot *
+jobs_writer_row(JobsWriter *writer)
+{
+	TupleTableSlot *slot;
+
+	if (writer->used == JOBS_WRITER_ROWS)
+		flush(writer);
+	if (writer->slots[writer->used] == NULL)
+		writer->slots[writer->used] = table_slot_create(writer->table, NULL);
+	slot = writer->slots[writer->used++];
+	memset(slot->tts_isnull, 0, sizeof(bool) * slot->tts_tupleDescriptor->natts);
+	return slot;
+}
+
+void
+jobs_writer_close(JobsWriter *writer)
+{
+	flush(writer);
+	for (int i = 0; i < JOBS_WRITER_ROWS && writer->slots[i] != NULL; i++)
+		ExecDropSingleTupleTableSlot(writer->slots[i]);
+	ExecCloseIndices(writer->info);
+	table_close(writer->table, NoLock);
+}
+
+/*
+ * Whether somebody else is about to delete the row, as far as can be told without
+ * touching it: in a crowd the head of a lane is full of such rows.
+ */
+static bool
+being_taken(TupleTableSlot *slot)
+{
+	HeapTupleHeader header;
+	TransactionId xmax;
+
+	if (!TTS_IS_BUFFERTUPLE(slot))
+		return false;
+	header = ((BufferHeapTupleTableSlot *) slot)->base.tuple->t_data;
+	if (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI))
+		return false;
+	xmax = HeapTupleHeaderGetRawXmax(header);
+	return !TransactionIdIsCurrentTransactionId(xmax) && TransactionIdIsInProgress(xmax);
+}
+
+/*
+ * Deletes the row that the reader is at, if nobody else has it. Read committed,
+ * so what has changed since the snapshot is passed over, not an error.
+ */
+bool
+jobs_reader_take(JobsReader *reader)
+{
+	TM_FailureData failure;
+
+	return !being_taken(reader->slot) &&
+		table_tuple_delete(reader->table, &reader->slot->tts_tid, GetCurrentCommandId(true),
+						   GetActiveSnapshot(), InvalidSnapshot, false, &failure, false) == TM_Ok;
+}
+
+/* The rows of a lane, or the permits of a limiter, from a seq on. */
+void
+jobs_reader_seek(JobsReader *reader, int32 tenant, int32 lane, int64 from)
+{
+	ScanKeyData keys[3];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(lane));
+	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
+	index_rescan(reader->scan, keys, 3, NULL, 0);
+}

@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.h
+ *		Rows of our own tables, read and written without a plan; see rows.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JOBS_ROWS_H
+#define JOBS_ROWS_H
+
+#include "jobs.h"
+
+#include "access/genam.h"
+#include "nodes/execnodes.h"
+
+/* Rows inserted with one call. */
+#define JOBS_WRITER_ROWS 64
+
+typedef enum JobsTableId
+{
+	ROWS_READY,
+	ROWS_LEASE,
+	ROWS_STATUS,
+	ROWS_JOB,
+	ROWS_FUNCTION,
+	ROWS_DEPENDENCY,
+	ROWS_PERMIT,
+	ROWS_LIMITER
+} JobsTableId;
+
+/* Places of columns in the tables that are written. */
+enum
+{
+	READY_SEQ = 2, READY_JOB, READY_ORDINAL, READY_ATTEMPT, READY_MAX_ATTEMPTS, READY_COLUMNS
+};
+enum
+{
+	LEASE_AGENT, LEASE_JOB, LEASE_EXPIRES, LEASE_CHECK_AT, LEASE_MS, LEASE_TENANT, LEASE_LANE,
+	LEASE_ORDINAL, LEASE_ATTEMPT, LEASE_MAX_ATTEMPTS, LEASE_PERMITS, LEASE_STATUS, LEASE_COLUMNS
+};
+enum
+{
+	STATUS_JOB, STATUS_CREATED, STATUS_TENANT, STATUS_ORDINAL, STATUS_ATTEMPT, STATUS_NAME,
+	STATUS_AGENT, STATUS_CREATED_BY, STATUS_MESSAGE, STATUS_COLUMNS
+};
+
+enum
+{
+	PERMIT_TENANT, PERMIT_LIMITER, PERMIT_SEQ, PERMIT_DUE
+};
+
+/* Of the tables that are only read, the places in the list above. */
+enum
+{
+	JOB_FUNCTION, JOB_MODEL, JOB_PARAMETERS
+};
+
+/* Rows of one table, found by an index. */
+typedef struct JobsReader
+{
+	Relation	table;
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	const AttrNumber *columns;	/* of those in the layout */
+} JobsReader;
+
+/* Rows on their way into a table. */
+typedef struct JobsWriter
+{
+	Relation	table;
+	EState	   *estate;
+	ResultRelInfo *info;
+	TupleTableSlot *slots[JOBS_WRITER_ROWS];
+	int			used;
+} JobsWriter;
+
+extern Oid	jobs_rows_entry_type;	/* jobs.job_status */
+extern Oid	jobs_rows_ready_seq;	/* the sequence of ready jobs and permits */
+
+extern bool jobs_rows_usable(void);
+extern void jobs_rows_begin(const char *command);
+extern void jobs_rows_end(void);
+
+extern void jobs_reader_open(JobsReader *reader, JobsTableId id, LOCKMODE lock, int keys);
+extern void jobs_reader_close(JobsReader *reader);
+extern bool jobs_reader_next(JobsReader *reader);
+extern Datum jobs_reader_column(JobsReader *reader, int place, bool *isnull);
+extern Datum jobs_reader_not_null(JobsReader *reader, int place);
+extern bool jobs_reader_find(JobsReader *reader, int32 tenant, Datum id);
+extern void jobs_reader_seek(JobsReader *reader, int32 tenant, int32 lane, int64 from);
+extern bool jobs_reader_take(JobsReader *reader);
+
+extern void jobs_writer_open(JobsWriter *writer, JobsTableId id, EState *estate);
+extern TupleTableSlot *jobs_writer_row(JobsWriter *writer);
+extern void jobs_writer_close(JobsWriter *writer);
+
+#endif							/* JOBS_ROWS_H */
