@@ -16,14 +16,14 @@
 PG_FUNCTION_INFO_V1(jobs_heartbeat);
 
 static JobsStatement extend_all = {
-	.sql = "UPDATE jobs_store.lease SET expires = $3 + " LEASE_TIME
+	.sql = "UPDATE jobs_store.lease SET " EXTEND_LEASE("$3")
 	" WHERE tenant = $1 AND agent_id = $2 RETURNING job_id, status",
 	.types = "iuz",
 	.expected = SPI_OK_UPDATE_RETURNING
 };
 
 static JobsStatement extend_some = {
-	.sql = "UPDATE jobs_store.lease l SET expires = $3 + " LEASE_TIME
+	.sql = "UPDATE jobs_store.lease l SET " EXTEND_LEASE("$3")
 	" FROM (SELECT DISTINCT u.id FROM unnest($4) u(id) ORDER BY u.id) n"
 	" WHERE l.tenant = $1 AND l.agent_id = $2 AND l.job_id = n.id RETURNING l.job_id, l.status",
 	.types = "iuzU",

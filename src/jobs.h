@@ -25,6 +25,13 @@
 /* The length of a lease, of its row. */
 #define LEASE_TIME "lease_ms * '1 ms'::interval"
 
+/*
+ * A sign of life at some time moves its end. That is earlier than before only when the
+ * end was that of a grace which is longer than the lease; the index learns of it then.
+ */
+#define EXTEND_LEASE(now) \
+	"expires = " now " + " LEASE_TIME ", check_at = least(check_at, " now " + " LEASE_TIME ")"
+
 /* Limits that are part of the contract. */
 #define JOBS_MAX_BATCH		10000	/* jobs in one call */
 #define JOBS_DEFAULT_LEASE_MS	60000
@@ -182,6 +189,7 @@ extern JobsResult jobs_run_args(JobsStatement *statement, int nargs, const JobsA
 				  sizeof((JobsArg[]) {__VA_ARGS__}) / sizeof(JobsArg), \
 				  (const JobsArg[]) {__VA_ARGS__})
 extern JobsResult jobs_run_text(const char *sql, const char *letters, const JobsArg *args);
+extern void jobs_store_query(ReturnSetInfo *rsinfo, const char *sql, const char *letters, const JobsArg *args);
 extern Datum jobs_column(const JobsResult *result, uint64 row, int column, bool *isnull);
 extern Datum jobs_column_copy(JobsCall *call, const JobsResult *result, uint64 row, int column);
 extern Datum jobs_composite_copy(JobsCall *call, Datum composite);
@@ -242,6 +250,7 @@ extern void jobs_caller_require(JobsCall *call);
 extern void jobs_agent_require(JobsCall *call, const pg_uuid_t *agent_id);
 extern void jobs_pool_require(JobsCall *call, const pg_uuid_t *pool_id);
 extern void jobs_administrator_require(JobsCall *call, const char *action);
+extern void jobs_all_tenants_require(JobsCall *call, const char *action);
 
 /* access.c */
 typedef enum JobsRelation

@@ -47,7 +47,7 @@ static JobsStatement end_job = {
 /* A report on the way; a sign of life, so it extends the lease. */
 static JobsStatement report_progress = {
 	.sql = "WITH u AS (UPDATE jobs_store.lease SET status = $5::jobs.job_status_name, ordinal = ordinal + 1,"
-	" expires = clock_timestamp() + " LEASE_TIME " WHERE tenant = $1 AND agent_id = $2 AND job_id = $3"
+	" " EXTEND_LEASE("clock_timestamp()") " WHERE tenant = $1 AND agent_id = $2 AND job_id = $3"
 	" AND ($4 = 0 OR attempt = $4) AND (jobs.can_transition(status, $5::jobs.job_status_name)"
 	" OR (status = $5::jobs.job_status_name AND $6 IS NOT NULL))"
 	" RETURNING ordinal, attempt, clock_timestamp() AS now)"
@@ -162,7 +162,7 @@ same_agent(const JobsResult *current, const pg_uuid_t *agent_id)
 
 /* A sign of life that says nothing new. */
 static JobsStatement extend_lease = {
-	.sql = "UPDATE jobs_store.lease SET expires = clock_timestamp() + " LEASE_TIME
+	.sql = "UPDATE jobs_store.lease SET " EXTEND_LEASE("clock_timestamp()")
 	" WHERE tenant = $1 AND agent_id = $2 AND job_id = $3",
 	.types = "iuu",
 	.expected = SPI_OK_UPDATE

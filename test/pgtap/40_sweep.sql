@@ -55,6 +55,19 @@ SELECT is(jobs.sweep(), 0, 'and there is nothing to sweep');
 SELECT is((SELECT count(*) FROM jobs_store.lease WHERE status = 'UNKNOWN'), 0::bigint, 'nothing is UNKNOWN');
 DO $$ BEGIN PERFORM jobs.cancel_job(job_id) FROM (SELECT job_id FROM jobs_store.ready UNION ALL SELECT job_id FROM jobs_store.lease) j; END $$;
 
+-- A lease may be shorter than the grace: who is back then is not trusted for longer.
+SELECT pg_temp.add('short ' || n, '{"priority": 9}') IS NULL AS ignored FROM unnest(ARRAY['RUNNING', 'same', 'heartbeat', 'named heartbeat']) n \g /dev/null
+SELECT count(*) AS ignored FROM jobs.claim_jobs(pg_temp.id('agent'), 4, '1 s') \gset
+DO $$ BEGIN
+	PERFORM pg_temp.report('short same', 'RUNNING');
+	PERFORM pg_temp.expire('short ' || n) FROM unnest(ARRAY['RUNNING', 'same', 'heartbeat', 'named heartbeat']) n;
+	PERFORM jobs.sweep();
+	PERFORM pg_temp.report('short RUNNING', 'RUNNING'), pg_temp.report('short same', 'RUNNING');
+	PERFORM jobs.heartbeat(pg_temp.id('agent'), ARRAY[pg_temp.id('short named heartbeat')]), jobs.heartbeat(pg_temp.id('agent'));
+END $$;
+SELECT is_empty('SELECT pg_temp.label(job_id), expires, check_at FROM jobs_store.lease WHERE check_at > expires', 'no lease is looked at later than it runs out');
+DO $$ BEGIN PERFORM jobs.cancel_job(job_id) FROM jobs_store.lease; END $$;
+
 -- It does not ----------------------------------------------------------------------
 
 CREATE FUNCTION pg_temp.lose(label text) RETURNS void LANGUAGE sql AS 'SELECT pg_temp.expire($1), jobs.sweep(); SELECT pg_temp.expire($1), jobs.sweep()';
