@@ -438,7 +438,7 @@ CREATE TABLE jobs_store.lease (
 	PRIMARY KEY (tenant, agent_id, job_id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX lease_check_at_idx ON jobs_store.lease (tenant, check_at);
-COMMENT ON TABLE jobs_store.lease IS 'jobs in the hands of an agent, CLAIMED to UNKNOWN. expires is the truth and is moved by heartbeats, by lease_ms milliseconds from then; check_at, at or before it, is indexed and moved only by the sweep, so a heartbeat touches no index. permits says which limits the job counts for: 1 that of its function, 2 that of its key';
+COMMENT ON TABLE jobs_store.lease IS 'jobs in the hands of an agent, CLAIMED to UNKNOWN. expires is the truth and is moved by heartbeats, by lease_ms milliseconds from then; check_at, at or before it, is indexed and moved by the sweep, so a heartbeat touches no index. permits says which limits the job counts for: 1 that of its function, 2 that of its key';
 COMMENT ON INDEX jobs_store.lease_check_at_idx IS 'leases that may have run out';
 
 CREATE TABLE jobs_store.notice (

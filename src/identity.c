@@ -308,6 +308,12 @@ jobs_administrator_require(JobsCall *call, const char *action)
 	require_administrator(call, call->caller.administrator, action);
 }
 
+void
+jobs_all_tenants_require(JobsCall *call, const char *action)
+{
+	require_administrator(call, rules_all_tenants(call), action);
+}
+
 Datum
 jobs_current_tenant_id(PG_FUNCTION_ARGS)
 {

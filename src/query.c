@@ -43,6 +43,9 @@ PG_FUNCTION_INFO_V1(jobs_is_foreign_write);
 
 #define MAX_PARAMETERS 32
 
+/* Of a query whose result may be large. */
+#define ROWS_PER_FETCH 1000
+
 typedef struct ParameterType
 {
 	char		letter;
@@ -351,6 +354,33 @@ jobs_run_text(const char *sql, const char *letters, const JobsArg *args)
 	result.table = SPI_tuptable;
 	result.count = SPI_processed;
 	return result;
+}
+
+/*
+ * All rows of a query over whole tables into the result of a set-returning function
+ * of the same columns: by a cursor, in the snapshot of the statement that called it.
+ */
+void
+jobs_store_query(ReturnSetInfo *rsinfo, const char *sql, const char *letters, const JobsArg *args)
+{
+	Datum		values[MAX_PARAMETERS];
+	char		nulls[MAX_PARAMETERS];
+	Oid			types[MAX_PARAMETERS];
+	int			nargs = parameter_types_of(letters, types);
+	Portal		portal;
+	JobsResult	result;
+
+	split_arguments(nargs, args, values, nulls);
+	portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, nulls, true, CURSOR_OPT_NO_SCROLL);
+	do
+	{
+		SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
+		result.table = SPI_tuptable;
+		result.count = SPI_processed;
+		jobs_store_rows(rsinfo, &result);
+		SPI_freetuptable(result.table);
+	} while (result.count > 0);
+	SPI_cursor_close(portal);
 }
 
 /* Column counts from 1. */

@@ -35,6 +35,7 @@ INSERT INTO expected VALUES
 	('jobs.archive', 1, 'v', false, 'u', true),
 	('jobs.can_transition', 1, 'i', false, 's', false),
 	('jobs.cancel_job', 1, 'v', false, 'u', true),
+	('jobs.check_integrity', 1, 's', false, 'r', true),
 	('jobs.claim_jobs', 1, 'v', false, 'u', true),
 	('jobs.cleanup_cache', 1, 'v', false, 'r', true),
 	('jobs.copy_to', 1, 'v', false, 'u', true),
