@@ -7,6 +7,8 @@
 #   make bench             measure, next to its peers; B=held S=60 C=8 one scenario,
 #                          for so many seconds with so many clients
 #   make warnings, lint    what the tests cannot see
+#   make test-versions     every suite on each supported server, in systems of
+#                          their own; V="17 18" only these
 #   make fuzz              random JSON; FUZZ_SECONDS=60 for how long
 #   make setup             the packages that all of these need
 #
@@ -55,11 +57,15 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) Makefile
 # Durability is not what these two are about.
 demo test: export EXTRA_CONF = fsync = off
 
+# As root; what it makes is kept in .chroots, or where JOBS_CHROOTS says.
+test-versions:
+	@test/versions/run $(V)
+
 # The parsers' plain-C core, under libFuzzer and the sanitizers.
 fuzz:
 	@test/fuzz/run
 
-.PHONY: fuzz setup demo test replay bench warnings lint
+.PHONY: fuzz setup demo test test-versions replay bench warnings lint
 setup:
 	@test/setup
 

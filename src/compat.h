@@ -3,6 +3,13 @@
  * compat.h
  *		The only file that knows server versions.
  *
+ * jobs.h includes it before any other header but postgres.h, so that a server that
+ * is too old is refused for what it is.
+ *
+ * 15, 17 and 18 are built and tested (make test-versions). 16 is not, because no
+ * release of Debian has it: what compiles unchanged on 15 and on 17 is taken to
+ * compile on 16, and where those two differ, it is said below which side 16 is on.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef JOBS_COMPAT_H
@@ -18,14 +25,17 @@
 #endif
 
 /* 18 wants the extension's name and version in the magic block. */
-#ifdef PG_MODULE_MAGIC_EXT
+#if PG_VERSION_NUM >= 180000
 #define JOBS_MODULE_MAGIC \
 	PG_MODULE_MAGIC_EXT(.name = "jobs", .version = JOBS_VERSION)
 #else
 #define JOBS_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
-/* Since 18 a scan may be counted, since 16 an insert may be for summarizing indexes only. */
+/*
+ * Since 18 a scan may be counted; since 16 an insert may be for summarizing
+ * indexes only.
+ */
 #if PG_VERSION_NUM >= 180000
 #define JOBS_INDEX_BEGINSCAN(table, index, snapshot, keys) \
 	index_beginscan((table), (index), (snapshot), NULL, (keys), 0)
@@ -42,8 +52,8 @@
 #endif
 
 /*
- * The JSON parser: the lexer may be given a place from 17 on; actions answer
- * from 16 on.
+ * The JSON parser: actions answer from 16 on; the lexer may be given a place from
+ * 17 on.
  */
 #if PG_VERSION_NUM >= 170000
 #define JOBS_JSON_LEXER(json) makeJsonLexContext(NULL, (json), true)

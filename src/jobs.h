@@ -11,13 +11,13 @@
 
 #include "postgres.h"
 
+#include "compat.h"
+
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-
-#include "compat.h"
 
 /* Items of an array, in the type that loops count in. */
 #define countof(array)	((int) lengthof(array))
