@@ -192,6 +192,21 @@ CREATE TABLE jobs_store.permit (
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE jobs_store.permit IS 'permits that are not in use, or not before due; numbered like ready jobs, so that they are found in the same way (lane.c)';
 
+-- How long ended jobs are kept. The walk over them stands in the same row, for who
+-- goes on with it has the row locked (prune.c).
+CREATE TABLE jobs_store.retention (
+	age interval NOT NULL,
+	position uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+	next_look timestamptz NOT NULL DEFAULT '-infinity',
+	pruned bigint NOT NULL DEFAULT 0,
+	updated timestamptz NOT NULL,
+	updated_by_id uuid NOT NULL,
+	tenant integer NOT NULL,
+	rule text NOT NULL CHECK (rule IN ('COMPLETED', 'FAILED', 'CANCELED', 'archived')),
+	PRIMARY KEY (tenant, rule)
+);
+COMMENT ON TABLE jobs_store.retention IS 'how long jobs are kept once they have ended, by how they ended or because they are archived; without a row, for ever. All jobs up to position, by id, were looked at in this round; the next look is not before next_look. pruned: jobs removed so far';
+
 -- Record ------------------------------------------------------------------
 
 CREATE TABLE jobs_store.job (
@@ -234,7 +249,9 @@ CREATE TABLE jobs_store.job_key (
 	job_id uuid NOT NULL,
 	PRIMARY KEY (tenant, idempotency_key)
 );
+CREATE INDEX job_key_job_idx ON jobs_store.job_key (tenant, job_id);
 COMMENT ON TABLE jobs_store.job_key IS 'idempotency keys in use; a table of its own so that jobs without one pay nothing';
+COMMENT ON INDEX jobs_store.job_key_job_idx IS 'the key of a job that is pruned, which is free then';
 
 CREATE TABLE jobs_store.job_dependency (
 	tenant integer NOT NULL,

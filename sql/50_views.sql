@@ -99,3 +99,10 @@ CREATE VIEW jobs.function_policies WITH (security_barrier) AS
 		LEFT JOIN jobs_store.user_account b ON b.tenant = p.tenant AND b.id = p.paused_by_id
 	WHERE p.tenant = (SELECT jobs_store.caller_tenant());
 COMMENT ON VIEW jobs.function_policies IS 'limits, retries and pauses of the functions that have some; NULL: no limit, or as the settings say. paused is since when';
+
+CREATE VIEW jobs.retention WITH (security_barrier) AS
+	SELECT r.rule, r.age, r.pruned, r.next_look, r.updated, u.email AS updated_by
+	FROM jobs_store.retention r
+		LEFT JOIN jobs_store.user_account u ON u.tenant = r.tenant AND u.id = r.updated_by_id
+	WHERE r.tenant = (SELECT jobs_store.caller_tenant());
+COMMENT ON VIEW jobs.retention IS 'how long ended jobs are kept: one row for COMPLETED, FAILED, CANCELED and archived jobs each; those without a row are kept for ever. pruned: jobs removed by the rule so far; next_look: not before then are further ones looked for';

@@ -38,6 +38,13 @@ static JobsStatement artifact_job = {
 	.expected = SPI_OK_SELECT
 };
 
+static JobsStatement keep_job = {
+	.sql = "SELECT 1 FROM jobs_store.job j WHERE j.tenant = $1 AND j.id = coalesce((SELECT a.job_id"
+	" FROM jobs_store.artifact a WHERE a.tenant = $1 AND a.id = $2), $2) FOR KEY SHARE",
+	.types = "iu",
+	.expected = SPI_OK_SELECT
+};
+
 static JobsStatement held_job = {
 	.sql = "SELECT 1 FROM jobs_store.agent a"
 	" JOIN jobs_store.lease l ON l.tenant = a.tenant AND l.agent_id = a.id"
@@ -210,6 +217,19 @@ jobs_access_require(JobsCall *call, const pg_uuid_t *resource_id, JobsRelation n
 	return kind;
 }
 
+/*
+ * Before something is added that belongs to a resource or refers to it: the job
+ * that it is, or whose artifact it is, is not pruned until we commit (prune.c).
+ * JB404 when that has just happened.
+ */
+void
+jobs_keep_job(JobsCall *call, const pg_uuid_t *resource_id, const char *kind)
+{
+	if (strcmp(kind, "model") != 0 &&
+		jobs_run(&keep_job, A_INT4(call->caller.tenant), A_PTR(resource_id)).count == 0)
+		jobs_error_not_found(kind, resource_id);
+}
+
 /* The SQL-callable functions ---------------------------------------------- */
 
 /* An access on its way in or out. */
@@ -269,6 +289,7 @@ begin_change(FunctionCallInfo fcinfo, JobsCall *call, AccessChange *change,
 
 	jobs_enter(fcinfo, call);
 	change->kind = jobs_access_require(call, change->resource_id, JOBS_OWNER, "change access to");
+	jobs_keep_job(call, change->resource_id, change->kind);
 	found = jobs_run(find, A_INT4(call->caller.tenant), subject);
 	if (found.count == 0)
 		ereport(ERROR,

@@ -156,6 +156,7 @@ change_archived(FunctionCallInfo fcinfo, bool archived)
 	id = PG_GETARG_UUID_P(0);
 	jobs_enter(fcinfo, &call);
 	kind = jobs_access_require(&call, id, JOBS_EDITOR, archived ? "archive" : "restore");
+	jobs_keep_job(&call, id, kind);
 	set_archived(&call, id, kind, archived);
 	now = GetCurrentTimestamp();
 	entry = jobs_run(&add_entry, A_INT4(call.caller.tenant), A_PTR(id), A_TIME(now),

@@ -140,6 +140,7 @@ jobs_add_artifact(PG_FUNCTION_ARGS)
 	jobs_enter(fcinfo, &call);
 	if (strcmp(jobs_access_require(&call, job_id, JOBS_EDITOR, "add an artifact to"), "job") != 0)
 		jobs_error_not_found("job", job_id);
+	jobs_keep_job(&call, job_id, "job");
 	jobs_run(&add_artifact, A_INT4(call.caller.tenant), A_PTR(id), A_TIME(GetCurrentTimestamp()),
 			 A_PTR(job_id));
 	revision_id = jobs_write_revision(&call, id, "Artifact", content, &p);

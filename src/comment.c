@@ -112,6 +112,7 @@ jobs_add_comment(PG_FUNCTION_ARGS)
 	resource_id = PG_GETARG_UUID_P(0);
 	jobs_enter(fcinfo, &call);
 	kind = jobs_access_require(&call, resource_id, JOBS_EDITOR, "comment on");
+	jobs_keep_job(&call, resource_id, kind);
 	if (parent != NULL)
 		check_parent(&call, resource_id, parent);
 	jobs_run(&add_comment, A_INT4(call.caller.tenant), A_PTR(resource_id), A_PTR(&id), A_PTR(parent),

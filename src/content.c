@@ -320,6 +320,16 @@ jobs_add_model(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(id);
 }
 
+/* So that revisions of one file come one after the other; JB404 when it was just pruned. */
+static void
+lock_resource(JobsCall *call, Resource *resource, const pg_uuid_t *id)
+{
+	if (resource != &job_resource)
+		jobs_keep_job(call, id, resource->kind);
+	if (jobs_run(&resource->lock, A_INT4(call->caller.tenant), A_PTR(id)).count == 0)
+		jobs_error_not_found(resource->kind, id);
+}
+
 /*
  * What update_job, update_model and update_artifact have in common; needs
  * jobs_leave. Answers the id of the new revision.
@@ -340,7 +350,7 @@ update_file(FunctionCallInfo fcinfo, JobsCall *call, Resource *resource)
 	jobs_enter(fcinfo, call);
 	if (strcmp(jobs_access_require(call, id, JOBS_EDITOR, "add a revision to"), resource->kind) != 0)
 		jobs_error_not_found(resource->kind, id);
-	jobs_run(&resource->lock, A_INT4(call->caller.tenant), A_PTR(id));
+	lock_resource(call, resource, id);
 	return jobs_write_revision(call, id, resource->type, content, &p);
 }
 
@@ -387,7 +397,7 @@ lock_latest(JobsCall *call, const pg_uuid_t *id, const char *kind)
 
 	for (int i = 0; i < countof(resources); i++)
 		if (strcmp(resources[i]->kind, kind) == 0)
-			jobs_run(&resources[i]->lock, A_INT4(call->caller.tenant), A_PTR(id));
+			lock_resource(call, resources[i], id);
 	latest = jobs_run(&latest_revision, A_INT4(call->caller.tenant), A_PTR(id));
 	return latest.count == 0 ? 1 : DatumGetInt32(jobs_column(&latest, 0, 4, NULL));
 }

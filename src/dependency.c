@@ -29,11 +29,12 @@ PG_FUNCTION_INFO_V1(jobs_add_dependencies);
 /* How many jobs one look takes at most; part of the statement below. */
 #define STEP "1000"
 
+/* Those that are there cannot be pruned until we commit. */
 static JobsStatement hidden_dependency = {
-	.sql = "SELECT d.id FROM unnest($2) d(id) WHERE NOT EXISTS (SELECT FROM jobs_store.job j"
+	.sql = "SELECT d.id FROM unnest($2) d(id) WHERE (SELECT 1 FROM jobs_store.job j"
 	" WHERE j.tenant = $1 AND j.id = d.id AND ($3 OR j.created_by_id = $4 OR EXISTS ("
-	" SELECT FROM jobs_store.access a WHERE a.tenant = $1 AND a.resource_id = d.id AND a.subject_id = $4)))"
-	" LIMIT 1",
+	" SELECT FROM jobs_store.access a WHERE a.tenant = $1 AND a.resource_id = d.id AND a.subject_id = $4))"
+	" FOR KEY SHARE OF j) IS NULL LIMIT 1",
 	.types = "iUbu",
 	.expected = SPI_OK_SELECT
 };

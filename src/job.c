@@ -225,6 +225,7 @@ insert_source(JobsCall *call, JobsNewJob *job, HeapTupleHeader source)
 	resource = DatumGetUUIDP(jobs_column(&found, 0, 1, NULL));
 	if (jobs_relation(call, resource, &kind) < JOBS_VIEWER)
 		jobs_error_not_found("file revision", DatumGetUUIDP(revision));
+	jobs_keep_job(call, resource, kind);
 	relationship = GetAttributeByName(source, "relationship_identifier", &isnull);
 	if (!isnull)
 		jobs_check_text(DatumGetTextPP(relationship), "relationship_identifier", JOBS_MAX_SHORT_TEXT);

@@ -142,6 +142,7 @@ extern void jobs_guc_init(void);
 
 /* uuid.c */
 extern pg_uuid_t jobs_uuid_new(void);
+extern pg_uuid_t jobs_uuid_last_until(TimestampTz time);
 extern pg_uuid_t jobs_uuid_part(const pg_uuid_t *id, int part);
 extern pg_uuid_t jobs_uuid_status(const pg_uuid_t *job_id, int32 ordinal, TimestampTz created);
 
@@ -262,6 +263,7 @@ typedef enum JobsRelation
 } JobsRelation;
 extern int	jobs_relation(JobsCall *call, const pg_uuid_t *resource_id, const char **kind);
 extern const char *jobs_access_require(JobsCall *call, const pg_uuid_t *resource_id, JobsRelation need, const char *action);
+extern void jobs_keep_job(JobsCall *call, const pg_uuid_t *resource_id, const char *kind);
 
 extern Datum jobs_list_of_resource(FunctionCallInfo fcinfo, JobsStatement *statement);
 
@@ -312,6 +314,10 @@ extern void jobs_permits_put(JobsCall *call, int32 limiter, int32 count, Timesta
 extern bool jobs_sweep_if_due(JobsCall *call);
 extern void jobs_sweep_soon(void);
 extern void jobs_sweep_now(JobsCall *call);
+
+/* prune.c */
+extern bool jobs_prune_due(int32 tenant, TimestampTz now);
+extern void jobs_prune_some(JobsCall *call);
 
 /* codec.c */
 extern Datum jobs_composite_to_dict(Datum composite);

@@ -285,6 +285,7 @@ sweep_tenant(JobsCall *call)
 	moved = sweep_unstarted(call, now);
 	moved += sweep_due(call, now);
 	forget_keys(call, now);
+	jobs_prune_some(call);
 	return moved;
 }
 
@@ -305,7 +306,12 @@ jobs_sweep_if_due(JobsCall *call)
 	now = GetCurrentTimestamp();
 	if (!sweep_soon && call->caller.tenant == last_tenant && now >= last_pass &&
 		now - last_pass < (int64) jobs_sweep_interval * 1000)
+	{
+		/* What is left to prune is gone on with after a pause of its own. */
+		if (jobs_prune_due(last_tenant, now))
+			jobs_prune_some(call);
 		return false;
+	}
 	last_tenant = call->caller.tenant;
 	last_pass = now;
 	return sweep_tenant(call) > 0;

@@ -162,6 +162,19 @@ jobs_id_time(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ((TimestampTz) ((high >> 16) * 1000 + (((high & 0xFFF) * 1000) >> 12)) - EPOCH_US);
 }
 
+/* No id that was made until then is larger. */
+pg_uuid_t
+jobs_uuid_last_until(TimestampTz time)
+{
+	int64		ms = (time + EPOCH_US) / 1000;
+	uint64		high = pg_hton64(((uint64) Max(ms, 0) << 16) | 0xFFFF);
+	pg_uuid_t	id;
+
+	memset(id.data, 0xFF, UUID_LEN);
+	memcpy(id.data, &high, 8);
+	return id;
+}
+
 /* Which part an id names; 0 for the row itself. */
 Datum
 jobs_part_of(PG_FUNCTION_ARGS)

@@ -78,6 +78,7 @@ INSERT INTO expected VALUES
 	('jobs.min', 1, 'i', false, 's', false),
 	('jobs.next_statuses', 1, 'i', false, 's', false),
 	('jobs.pause_function', 1, 'v', false, 'u', true),
+	('jobs.prune', 1, 'v', false, 'u', true),
 	('jobs.read_bytes', 1, 's', false, 'r', true),
 	('jobs.read_json', 1, 's', false, 'r', true),
 	('jobs.read_text', 1, 's', false, 'r', true),
@@ -89,6 +90,7 @@ INSERT INTO expected VALUES
 	('jobs.retry_job', 1, 'v', false, 'u', true),
 	('jobs.set_agent_functions', 1, 'v', false, 'u', true),
 	('jobs.set_function_policy', 1, 'v', false, 'u', true),
+	('jobs.set_retention', 1, 'v', false, 'u', true),
 	('jobs.sweep', 1, 'v', false, 'u', true),
 	('jobs.text', 1, 'i', true, 's', false),
 	('jobs.to_dict', 18, 's', true, 's', false),
@@ -157,7 +159,7 @@ SELECT is_empty(
 SELECT set_eq(
 	$$SELECT c.oid::regclass::text || ' ' || a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
 	WHERE c.oid IN (SELECT pg_temp.members('pg_class')) AND a.grantee <> c.relowner$$,
-	$$SELECT 'jobs.' || unnest(ARRAY['job_list', 'job_status_list', 'queue_stats', 'throughput', 'function_policies']) || ' SELECT'$$,
+	$$SELECT 'jobs.' || unnest(ARRAY['job_list', 'job_status_list', 'queue_stats', 'throughput', 'function_policies', 'retention']) || ' SELECT'$$,
 	'the views of schema jobs may be read by PUBLIC, and nothing else may be done');
 SELECT set_eq(
 	$$SELECT n.nspname::text || ' ' || a.privilege_type FROM pg_namespace n, aclexplode(n.nspacl) a

@@ -47,6 +47,10 @@ SELECT count(*) FROM jobs.update_job_status(:'job', 'FAILED', 'x', '$agent');
 SELECT (jobs.add_job('\@test:plans')).id AS job \\gset
 SELECT count(*) FROM jobs.cancel_job(:'job');
 SELECT count(*) FROM jobs.get_job(:'job');
+SELECT count(*) FROM jobs.archive(:'job');
+SELECT jobs.set_retention('1 us', '1 us', '1 us', '1 us');
+SELECT jobs.prune(1000);
+SELECT jobs.set_retention(completed => '1 us');
 SQL
 }
 
@@ -60,7 +64,8 @@ sub check
 	# A sequence is one row, read as a table is.
 	my @bad = grep { /Seq Scan on (?!known|ready_seq)|Bitmap|Join Filter|Hash (?:Anti |Semi |Left |Right )?Join|Merge Join/ } split /\n/, $stderr;
 	is(join("\n", @bad), '', "$state: no plan but by index and nested loop");
-	foreach my $index (qw(ready_pkey lease_pkey job_pkey job_status_pkey lane_function_idx waiting_check_at_idx lease_check_at_idx))
+	foreach my $index (qw(ready_pkey lease_pkey job_pkey job_status_pkey lane_function_idx waiting_check_at_idx lease_check_at_idx job_status_terminal_idx
+		archive_status_pkey job_dependency_depends_on_idx revision_edge_source_idx retention_pkey))
 	{
 		like($stderr, qr/(?:using|Scan on) $index/, "$state: $index is used");
 	}
