@@ -21,7 +21,6 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 
 #include "newjob.h"
 
@@ -391,41 +390,42 @@ static JobsStatement one_element = {
 	.expected = SPI_OK_SELECT
 };
 
-/*
- * Tries to read an array of jobs; NULL when all fits, else what is wrong. The
- * casts are those of the server, which raises what it finds, so this happens in
- * a subtransaction; it only reads.
- */
+typedef struct Expansion
+{
+	Jsonb	   *jobs;
+	ArrayType  *names;
+	JobsResult	rows;
+} Expansion;
+
+static void
+run_expansion(void *arg)
+{
+	Expansion  *expansion = arg;
+
+	expansion->rows = jobs_run(&expand_jobs, A_PTR(expansion->jobs), A_PTR(expansion->names));
+}
+
+/* In a subtransaction, for the casts are those of the server, which raises what it finds. */
 static ErrorData *
 try_expand(Jsonb *jobs, ArrayType *names, JobsResult *rows)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	Expansion	expansion = {jobs, names, {0}};
+	ErrorData  *error = jobs_try(run_expansion, &expansion);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		*rows = jobs_run(&expand_jobs, A_PTR(jobs), A_PTR(names));
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	*rows = expansion.rows;
 	return error;
+}
+
+/* What an error is about: an element of add_jobs, or the only job there is. */
+static const char *
+job_title(bool numbered, int element)
+{
+	return numbered ? psprintf("element %d of jobs", element) : "job";
 }
 
 /* All jobs of the array, or an error that names the first element that does not fit. */
 static JobsResult
-expand(Jsonb *jobs)
+expand(Jsonb *jobs, bool numbered)
 {
 	ArrayType  *names = argument_names();
 	JobsResult	rows = {0};
@@ -445,12 +445,12 @@ expand(Jsonb *jobs)
 		if (strcmp(type, "object") != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("element %u of jobs must be an object, not %s", i, type)));
+					 errmsg("%s must be an object, not %s", job_title(numbered, i), type)));
 		error = try_expand(DatumGetJsonbP(jobs_column(&single, 0, 1, NULL)), names, &rows);
 		if (error != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("element %u of jobs does not fit: %s", i, error->message),
+					 errmsg("%s does not fit: %s", job_title(numbered, i), error->message),
 					 errhint("The keys and types are those of the arguments of jobs.add_job.")));
 	}
 	elog(ERROR, "jobs fit one by one but not together");
@@ -458,7 +458,7 @@ expand(Jsonb *jobs)
 
 /* Rows of expand_jobs as new jobs, with the defaults of add_job. */
 static JobsNewJob *
-read_batch(const JobsResult *rows)
+read_batch(const JobsResult *rows, bool numbered)
 {
 	JobsNewJob *batch = palloc0(sizeof(JobsNewJob) * Max(rows->count, 1));
 
@@ -471,8 +471,7 @@ read_batch(const JobsResult *rows)
 		if (!none_unknown)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown key in element %d of jobs: %s", (int) row,
-							TextDatumGetCString(unknown)),
+					 errmsg("unknown key in %s: %s", job_title(numbered, row), TextDatumGetCString(unknown)),
 					 errhint("The keys are the arguments of jobs.add_job.")));
 		for (int i = 0; i < JOB_ARGS; i++)
 			job->values[i] = jobs_column(rows, row, i + 1, &job->nulls[i]);
@@ -490,6 +489,28 @@ read_batch(const JobsResult *rows)
 	return batch;
 }
 
+/* One job as an object, with the defaults of add_job. */
+JobsNewJob *
+jobs_read_new_job(Jsonb *object)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	element;
+	JobsResult	rows;
+
+	JsonbToJsonbValue(object, &element);
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	pushJsonbValue(&state, WJB_ELEM, &element);
+	rows = expand(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)), false);
+	return read_batch(&rows, false);
+}
+
+/* Adds it, or raises what is wrong; job->id is its id then. */
+void
+jobs_add_new_job(JobsCall *call, JobsNewJob *job)
+{
+	add_batch(call, job, 1, false);
+}
+
 Datum
 jobs_add_jobs(PG_FUNCTION_ARGS)
 {
@@ -504,8 +525,8 @@ jobs_add_jobs(PG_FUNCTION_ARGS)
 	check_job_array(jobs);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	jobs_enter(fcinfo, &call);
-	rows = expand(jobs);
-	batch = read_batch(&rows);
+	rows = expand(jobs, true);
+	batch = read_batch(&rows, true);
 	add_batch(&call, batch, rows.count, true);
 	for (uint64 i = 0; i < rows.count; i++)
 	{

@@ -189,6 +189,7 @@ extern JobsResult jobs_run_args(JobsStatement *statement, int nargs, const JobsA
 	jobs_run_args((statement), \
 				  sizeof((JobsArg[]) {__VA_ARGS__}) / sizeof(JobsArg), \
 				  (const JobsArg[]) {__VA_ARGS__})
+extern ErrorData *jobs_try(void (*work) (void *arg), void *arg);
 extern JobsResult jobs_run_text(const char *sql, const char *letters, const JobsArg *args);
 extern void jobs_store_query(ReturnSetInfo *rsinfo, const char *sql, const char *letters, const JobsArg *args);
 extern Datum jobs_column(const JobsResult *result, uint64 row, int column, bool *isnull);
@@ -309,6 +310,9 @@ extern int32 jobs_limit_forget_keys(JobsCall *call);
 extern int32 jobs_limit_find_key(JobsCall *call, int32 lane);
 extern int32 jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int32 wanted, int64 *last);
 extern void jobs_permits_put(JobsCall *call, int32 limiter, int32 count, TimestampTz due);
+
+/* schedule.c */
+extern uint64 jobs_run_schedules(JobsCall *call, TimestampTz now);
 
 /* sweep.c */
 extern bool jobs_sweep_if_due(JobsCall *call);

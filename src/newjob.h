@@ -11,6 +11,8 @@
 
 #include "jobs.h"
 
+#include "utils/jsonb.h"
+
 /* In the order of add_job's arguments and of the columns of expand_jobs. */
 typedef enum JobArg
 {
@@ -73,6 +75,10 @@ typedef struct JobsLaneKey
 	const pg_uuid_t *pool_id;
 	text	   *concurrency_key;
 } JobsLaneKey;
+
+/* job.c */
+extern JobsNewJob *jobs_read_new_job(Jsonb *object);
+extern void jobs_add_new_job(JobsCall *call, JobsNewJob *job);
 
 /* resolve.c */
 extern int32 jobs_lane(JobsCall *call, const JobsLaneKey *key);

@@ -37,6 +37,7 @@
 #include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(jobs_is_foreign_write);
@@ -331,6 +332,46 @@ jobs_run_args(JobsStatement *statement, int nargs, const JobsArg *args)
 	result.table = SPI_tuptable;
 	result.count = SPI_processed;
 	return result;
+}
+
+/*
+ * Does some work in a subtransaction; NULL when it succeeds, else its error, and
+ * what it wrote is undone. What concerns the whole call and not this work is
+ * raised again: cancellation, lack of resources, a transaction to be repeated.
+ */
+ErrorData *
+jobs_try(void (*work) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error != NULL)
+	{
+		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES ||
+			category == ERRCODE_TRANSACTION_ROLLBACK)
+			ReThrowError(error);
+	}
+	return error;
 }
 
 /*
