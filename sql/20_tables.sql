@@ -207,6 +207,35 @@ CREATE TABLE jobs_store.retention (
 );
 COMMENT ON TABLE jobs_store.retention IS 'how long jobs are kept once they have ended, by how they ended or because they are archived; without a row, for ever. All jobs up to position, by id, were looked at in this round; the next look is not before next_look. pruned: jobs removed so far';
 
+-- Jobs that come again and again --------------------------------------------
+
+CREATE TABLE jobs_store.schedule (
+	created_by_id uuid NOT NULL,
+	created timestamptz NOT NULL,
+	updated timestamptz,
+	next_run timestamptz,
+	last_run timestamptz,
+	last_job_id uuid,
+	paused timestamptz,
+	paused_by_id uuid,
+	last_skipped timestamptz,
+	last_error timestamptz,
+	tenant integer NOT NULL,
+	overlap boolean NOT NULL,
+	name text NOT NULL,
+	cron text NOT NULL,
+	time_zone text NOT NULL,
+	missed text NOT NULL CHECK (missed IN ('skip', 'once')),
+	skip_reason text,
+	error_code text,
+	error text,
+	job jsonb NOT NULL,
+	PRIMARY KEY (tenant, name)
+);
+CREATE INDEX schedule_next_run_idx ON jobs_store.schedule (tenant, next_run) WHERE next_run IS NOT NULL;
+COMMENT ON TABLE jobs_store.schedule IS 'when which job is added again; next_run is when to look at it next, NULL while it is paused. last_run is the time that the last job was for, which may be earlier than the job';
+COMMENT ON INDEX jobs_store.schedule_next_run_idx IS 'schedules that are due';
+
 -- Record ------------------------------------------------------------------
 
 CREATE TABLE jobs_store.job (

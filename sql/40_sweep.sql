@@ -3,7 +3,7 @@
 CREATE FUNCTION jobs.sweep() RETURNS integer
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_sweep' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION jobs.sweep() IS 'one pass of maintenance over the caller''s tenant: jobs whose time has come become PENDING, jobs whose lease ran out become UNKNOWN and then PENDING, CREATED or FAILED. Bounded; answers how many jobs it moved, 0 when there was nothing left to do. Claims call it by themselves, at most once per jobs.sweep_interval';
+COMMENT ON FUNCTION jobs.sweep() IS 'one pass of maintenance over the caller''s tenant: schedules that are due add their jobs, jobs whose time has come become PENDING, jobs whose lease ran out become UNKNOWN and then PENDING, CREATED or FAILED. Bounded; answers how many jobs it moved or added, 0 when there was nothing left to do. Claims call it by themselves, at most once per jobs.sweep_interval';
 
 CREATE FUNCTION jobs_store.retry_delay(attempt integer, backoff text, backoff_base interval, backoff_cap interval) RETURNS interval
 	AS 'MODULE_PATHNAME', 'jobs_retry_delay' LANGUAGE C VOLATILE PARALLEL SAFE;

@@ -106,3 +106,16 @@ CREATE VIEW jobs.retention WITH (security_barrier) AS
 		LEFT JOIN jobs_store.user_account u ON u.tenant = r.tenant AND u.id = r.updated_by_id
 	WHERE r.tenant = (SELECT jobs_store.caller_tenant());
 COMMENT ON VIEW jobs.retention IS 'how long ended jobs are kept: one row for COMPLETED, FAILED, CANCELED and archived jobs each; those without a row are kept for ever. pruned: jobs removed by the rule so far; next_look: not before then are further ones looked for';
+
+CREATE VIEW jobs.schedules WITH (security_barrier) AS
+	SELECT s.name, s.cron, s.time_zone, s.job, s.missed, s.overlap, u.email AS owner,
+		s.next_run, s.last_run, s.last_job_id, j.name AS last_status,
+		s.last_skipped, s.skip_reason, s.last_error, s.error_code, s.error,
+		s.paused, p.email AS paused_by, s.created, s.updated
+	FROM jobs_store.schedule s
+		LEFT JOIN jobs_store.user_account u ON u.tenant = s.tenant AND u.id = s.created_by_id
+		LEFT JOIN jobs_store.user_account p ON p.tenant = s.tenant AND p.id = s.paused_by_id
+		LEFT JOIN jobs_store.current_status j ON j.tenant = s.tenant AND j.job_id = s.last_job_id
+	WHERE s.tenant = (SELECT jobs_store.caller_tenant())
+		AND ((SELECT jobs.is_administrator()) OR s.created_by_id = (SELECT jobs.current_user_id()));
+COMMENT ON VIEW jobs.schedules IS 'the schedules of the caller, or all for administrators. last_run is the time that the last job was for, last_status how that job is now, NULL once it was pruned. last_skipped is the last time for which no job came, and skip_reason why. error says why no job could be added at last_error; the next job that can be clears it. paused is since when';

@@ -3,8 +3,8 @@
  * sweep.c
  *		The one maintenance pass.
  *
- * Jobs that wait for others are looked at, jobs that are due become ready, and
- * leases that ran out are dealt with. Each step is one statement that takes a
+ * Jobs that wait for others are looked at, schedules that are due add their jobs,
+ * jobs that are due become ready, and leases that ran out are dealt with. Each step is one statement that takes a
  * bounded number of rows and passes over those that somebody else has locked,
  * so any number of sessions may sweep at once. Nothing depends on when a pass
  * comes: the rows say what is due.
@@ -28,7 +28,8 @@ PG_FUNCTION_INFO_V1(jobs_sweep);
 static JobsStatement anything_due = {
 	.sql = "SELECT EXISTS (SELECT FROM jobs_store.waiting WHERE tenant = $1 AND check_at <= $2)"
 	" OR EXISTS (SELECT FROM jobs_store.lease WHERE tenant = $1 AND check_at <= $2)"
-	" OR EXISTS (SELECT FROM jobs_store.notice WHERE tenant = $1 AND expires <= $2)",
+	" OR EXISTS (SELECT FROM jobs_store.notice WHERE tenant = $1 AND expires <= $2)"
+	" OR EXISTS (SELECT FROM jobs_store.schedule WHERE tenant = $1 AND next_run <= $2)",
 	.types = "iz",
 	.expected = SPI_OK_SELECT
 };
@@ -253,6 +254,7 @@ sweep_due(JobsCall *call, TimestampTz now)
 	moved = wake_after(call, jobs_run(&end_attempts, t, n), now);
 	for (int i = 0; i < MAX_ROUNDS && jobs_check_dependents(call, now, &moved) > 0; i++)
 		CHECK_FOR_INTERRUPTS();
+	moved += jobs_run_schedules(call, now);
 	moved += jobs_run(&promote_due, t, n).count;
 	moved += jobs_run(&expire_leases, t, n, A_TIME(now + (int64) jobs_lost_grace * 1000)).count;
 	jobs_run(&forget_notices, t, n);
@@ -272,7 +274,7 @@ forget_keys(JobsCall *call, TimestampTz now)
 }
 
 /*
- * Answers how many jobs were moved. Writes nothing when nothing is due. Of a chain of
+ * Answers how many jobs were moved or added. Writes nothing when nothing is due. Of a chain of
  * jobs whose first one failed, MAX_ROUNDS fall in one pass.
  */
 static uint64

@@ -30,6 +30,7 @@ INSERT INTO expected VALUES
 	('jobs.add_job', 1, 'v', false, 'u', true),
 	('jobs.add_jobs', 1, 'v', false, 'u', true),
 	('jobs.add_model', 1, 'v', false, 'u', true),
+	('jobs.add_schedule', 1, 'v', false, 'u', true),
 	('jobs.add_tenant', 1, 'v', false, 'u', true),
 	('jobs.add_user', 1, 'v', false, 'u', true),
 	('jobs.archive', 1, 'v', false, 'u', true),
@@ -76,8 +77,10 @@ INSERT INTO expected VALUES
 	('jobs.list_jobs', 1, 's', false, 'r', true),
 	('jobs.max', 1, 'i', false, 's', false),
 	('jobs.min', 1, 'i', false, 's', false),
+	('jobs.next_runs', 1, 's', false, 's', false),
 	('jobs.next_statuses', 1, 'i', false, 's', false),
 	('jobs.pause_function', 1, 'v', false, 'u', true),
+	('jobs.pause_schedule', 1, 'v', false, 'u', true),
 	('jobs.prune', 1, 'v', false, 'u', true),
 	('jobs.read_bytes', 1, 's', false, 'r', true),
 	('jobs.read_json', 1, 's', false, 'r', true),
@@ -85,8 +88,10 @@ INSERT INTO expected VALUES
 	('jobs.register_agent', 1, 'v', false, 'u', true),
 	('jobs.release_job', 1, 'v', false, 'u', true),
 	('jobs.remove_access', 1, 'v', false, 'u', true),
+	('jobs.remove_schedule', 1, 'v', false, 'u', true),
 	('jobs.restore', 1, 'v', false, 'u', true),
 	('jobs.resume_function', 1, 'v', false, 'u', true),
+	('jobs.resume_schedule', 1, 'v', false, 'u', true),
 	('jobs.retry_job', 1, 'v', false, 'u', true),
 	('jobs.set_agent_functions', 1, 'v', false, 'u', true),
 	('jobs.set_function_policy', 1, 'v', false, 'u', true),
@@ -159,7 +164,7 @@ SELECT is_empty(
 SELECT set_eq(
 	$$SELECT c.oid::regclass::text || ' ' || a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
 	WHERE c.oid IN (SELECT pg_temp.members('pg_class')) AND a.grantee <> c.relowner$$,
-	$$SELECT 'jobs.' || unnest(ARRAY['job_list', 'job_status_list', 'queue_stats', 'throughput', 'function_policies', 'retention']) || ' SELECT'$$,
+	$$SELECT 'jobs.' || unnest(ARRAY['job_list', 'job_status_list', 'queue_stats', 'throughput', 'function_policies', 'retention', 'schedules']) || ' SELECT'$$,
 	'the views of schema jobs may be read by PUBLIC, and nothing else may be done');
 SELECT set_eq(
 	$$SELECT n.nspname::text || ' ' || a.privilege_type FROM pg_namespace n, aclexplode(n.nspacl) a

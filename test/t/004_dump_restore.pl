@@ -61,6 +61,9 @@ SELECT jobs.update_job_status(take('to be retried', max_attempts => 2), 'FAILED'
 SELECT jobs.cancel_job(add('canceled'), 'not needed');
 SELECT jobs.cancel_job(take('canceled in flight'), 'too late');
 SELECT jobs.release_job(take('released'), id('agent'), message => 'no disk');
+SELECT jobs.add_schedule('each minute', '* * * * *', '{"function": "@test:dump", "parameters": "each minute", "priority": -1}');
+SELECT jobs.add_schedule('in Berlin', '30 2 * * *', '{"function": "@test:dump"}', 'Europe/Berlin', 'once', true);
+SELECT jobs.pause_schedule('in Berlin');
 SELECT take('lost', lease => '1 ms');
 SELECT pg_sleep(0.01);
 SELECT jobs.sweep();
@@ -99,7 +102,7 @@ sub sqlstate
 }
 
 # Equal and empty would prove nothing.
-my @filled = qw(content file_revision job job_dependency job_key job_status lease model notice ready waiting);
+my @filled = qw(content file_revision job job_dependency job_key job_status lease model notice ready schedule waiting);
 my $filled = join '|', @filled;
 is(scalar(grep { /^jobs_store\.($filled)\|[1-9]/ } split /\n/, storage('original')),
 	scalar @filled, 'the tables that matter are not empty');
@@ -152,6 +155,13 @@ foreach my $way ('plain', 'custom')
 	is( $node->safe_psql($database, q{
 			SELECT name FROM jobs.update_job_status(id('running'), 'COMPLETED', agent_id => id('agent'))}),
 		'COMPLETED', "$way: the agent that holds a job may finish it");
+
+	# Schedules go on: one that is due adds its job, one that is paused stays so.
+	is( $node->safe_psql($database, q{
+			UPDATE jobs_store.schedule SET next_run = now() WHERE paused IS NULL;
+			SELECT jobs.sweep() > 0;
+			SELECT name, last_status FROM jobs.schedules ORDER BY name}),
+		"t\neach minute|PENDING\nin Berlin|", "$way: a schedule adds its jobs");
 
 	# A sequence that had been left behind would put the new job before the ones
 	# that wait in its lane, or collide with one of them.

@@ -51,6 +51,13 @@ SELECT count(*) FROM jobs.archive(:'job');
 SELECT jobs.set_retention('1 us', '1 us', '1 us', '1 us');
 SELECT jobs.prune(1000);
 SELECT jobs.set_retention(completed => '1 us');
+SELECT jobs.add_schedule('plans', '* * * * *', '{"function": "\@test:plans"}');
+SET auto_explain.log_min_duration = -1;
+UPDATE jobs_store.schedule SET next_run = now();
+SET auto_explain.log_min_duration = 0;
+SELECT jobs.sweep();
+SELECT jobs.pause_schedule('plans');
+SELECT jobs.resume_schedule('plans');
 SQL
 }
 
@@ -65,7 +72,7 @@ sub check
 	my @bad = grep { /Seq Scan on (?!known|ready_seq)|Bitmap|Join Filter|Hash (?:Anti |Semi |Left |Right )?Join|Merge Join/ } split /\n/, $stderr;
 	is(join("\n", @bad), '', "$state: no plan but by index and nested loop");
 	foreach my $index (qw(ready_pkey lease_pkey job_pkey job_status_pkey lane_function_idx waiting_check_at_idx lease_check_at_idx job_status_terminal_idx
-		archive_status_pkey job_dependency_depends_on_idx revision_edge_source_idx retention_pkey))
+		archive_status_pkey job_dependency_depends_on_idx revision_edge_source_idx retention_pkey schedule_next_run_idx))
 	{
 		like($stderr, qr/(?:using|Scan on) $index/, "$state: $index is used");
 	}
