@@ -188,6 +188,8 @@ SELECT set_eq(
 	$$SELECT o.oid::regoperator::text FROM pg_operator o WHERE o.oid IN (SELECT pg_temp.members('pg_operator'))$$,
 	$$SELECT format('%s(jobs.job_status_name,jobs.job_status_name)', unnest(ARRAY['=', '<>', '<', '<=', '>', '>=']))$$,
 	'but the six operators of job_status_name, which are in pg_catalog');
+-- Since 17 the types that the server makes of itself, of rows and arrays, are
+-- members as well; nobody reads about those.
 SELECT is_empty(
 	$$SELECT pg_describe_object(o.classid, o.objid, 0) FROM (
 		SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
@@ -197,7 +199,10 @@ SELECT is_empty(
 			AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
 		UNION SELECT 'pg_trigger'::regclass, t.oid FROM pg_trigger t
 		WHERE t.tgrelid IN (SELECT pg_temp.members('pg_class')) AND NOT t.tgisinternal) o
-	WHERE obj_description(o.objid, o.classid::regclass::name) IS NULL$$,
+	WHERE obj_description(o.objid, o.classid::regclass::name) IS NULL
+		AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+			WHERE o.classid = 'pg_type'::regclass AND t.oid = o.objid
+				AND (t.typcategory = 'A' OR c.relkind <> 'c'))$$,
 	'every object, index and trigger has a comment');
 SELECT isnt(obj_description(oid, 'pg_extension'), NULL, 'the extension has a comment') FROM pg_extension WHERE extname = 'jobs';
 
