@@ -15,6 +15,7 @@ void
 _PG_init(void)
 {
 	jobs_guc_init();
+	jobs_version_init();
 	jobs_query_init();
 	jobs_session_init();
 	jobs_rows_init();

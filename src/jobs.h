@@ -179,6 +179,11 @@ extern bool jobs_status_reportable(JobsStatus status);
 extern bool jobs_can_transition(int from, JobsStatus to);
 extern char *jobs_status_next_list(int from, bool reportable);
 
+/* version.c */
+extern bool jobs_version_known;
+extern void jobs_version_init(void);
+extern void jobs_version_check(void);
+
 /* query.c */
 extern void jobs_query_init(void);
 extern void jobs_enter(FunctionCallInfo fcinfo, JobsCall *call);

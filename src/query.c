@@ -152,10 +152,15 @@ function_owner(Oid function)
 	return owner;
 }
 
-/* As jobs_enter, but the calling role need not stand for a user. */
+/*
+ * As jobs_enter, but the calling role need not stand for a user. Every call that
+ * needs the storage comes along here.
+ */
 void
 jobs_enter_any(FunctionCallInfo fcinfo, JobsCall *call)
 {
+	if (!jobs_version_known)
+		jobs_version_check();
 	memset(call, 0, sizeof(*call));
 	call->outer = CurrentMemoryContext;
 	GetUserIdAndSecContext(&call->saved_user, &call->saved_security);
