@@ -236,6 +236,9 @@ CREATE INDEX schedule_next_run_idx ON jobs_store.schedule (tenant, next_run) WHE
 COMMENT ON TABLE jobs_store.schedule IS 'when which job is added again; next_run is when to look at it next, NULL while it is paused. last_run is the time that the last job was for, which may be earlier than the job';
 COMMENT ON INDEX jobs_store.schedule_next_run_idx IS 'schedules that are due';
 
+CREATE TABLE jobs_store.news (tenant integer PRIMARY KEY);
+COMMENT ON TABLE jobs_store.news IS 'always empty: a change of it is announced when something changes that sessions remember for a while (session.c)';
+
 -- Record ------------------------------------------------------------------
 
 CREATE TABLE jobs_store.job (

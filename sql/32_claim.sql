@@ -1,7 +1,6 @@
 -- 32_claim: handing jobs to agents.
 
 CREATE FUNCTION jobs.claim_jobs(agent_id uuid, "limit" integer DEFAULT 1, lease interval DEFAULT '60 s') RETURNS SETOF jobs.claimed_job
-	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_claim_jobs' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
 COMMENT ON FUNCTION jobs.claim_jobs(uuid, integer, interval) IS 'hands up to "limit" (1 to 10000) jobs to an agent, highest priority first, then oldest; no row when there is none. A job that comes into an empty lane is seen within 25 ms by an agent that finds other work. The agent holds each until lease_expires, unless it sends heartbeats. Errors: 22004, 22023, 42501 (the agent is another user''s), JB404';
 
@@ -15,7 +14,6 @@ CREATE FUNCTION jobs.finish_and_claim(
 	attempt integer DEFAULT NULL,
 	retry boolean DEFAULT true
 ) RETURNS SETOF jobs.claimed_job
-	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_finish_and_claim' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
 COMMENT ON FUNCTION jobs.finish_and_claim(uuid, jobs.job_status_name, text, uuid, integer, interval, integer, boolean) IS 'reports a terminal status of a job that the agent holds and claims the next in the same transaction: update_job_status and claim_jobs for the price of one commit. agent_id is required. Errors: those of both, and 22023 for a status that is not terminal';
 

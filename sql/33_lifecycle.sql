@@ -8,7 +8,6 @@ CREATE FUNCTION jobs.update_job_status(
 	attempt integer DEFAULT NULL,
 	retry boolean DEFAULT true
 ) RETURNS jobs.job_status
-	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_update_job_status' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION jobs.update_job_status(uuid, jobs.job_status_name, text, uuid, integer, boolean) IS 'reports a status and answers the history entry that is current then. With agent_id that agent must hold the lease (and, with attempt, that very attempt), else JB410; any report extends the lease. FAILED with attempts left puts the job back to wait for the next, unless retry is false. The same terminal report again answers the entry that is there. The same status again adds an entry only with a message. Without agent_id the caller acts as a user: FAILED or CANCELED only. Errors: 22004, 22023, 42501, JB404, JB409, JB410';
 
@@ -22,7 +21,6 @@ CREATE FUNCTION jobs.update_job_status(
 	attempts integer[],
 	retry boolean DEFAULT true
 ) RETURNS SETOF jobs.status_report
-	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_update_job_statuses' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
 COMMENT ON FUNCTION jobs.update_job_status(uuid[], jobs.job_status_name[], text[], uuid, integer[], boolean) IS 'reports the status of up to 10000 jobs that an agent holds and answers, per job and in the order given, its status then or what was wrong with it. An array of one name or message goes for all; messages and attempts may be NULL. Errors for the whole: 22004, 22023 (lengths that do not fit), 42501, JB404 (no such agent)';
 

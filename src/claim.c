@@ -129,12 +129,13 @@ static int32
 take_permits(JobsCall *call, const JobsLane *limiter, int32 wanted)
 {
 	int64		from = jobs_lane_start(limiter);
+	int64		near = jobs_lane_near(limiter);
 	int64		last;
 	int32		taken;
 
 	for (;;)
 	{
-		taken = jobs_permits_take(call, limiter->lane, from, wanted, &last);
+		taken = jobs_permits_take(call, limiter->lane, from, near, wanted, &last);
 		if (taken > 0 || from == jobs_lane_mark(limiter))
 			break;
 		from = jobs_lane_mark(limiter);
@@ -162,7 +163,7 @@ take_first_permits(JobsCall *call, const JobsLane *lane, int32 wanted)
 
 	permits.limiter = jobs_limit_find_key(call, lane->lane);
 	if (permits.limiter != 0)
-		permits.count = jobs_permits_take(call, permits.limiter, 0, wanted, &last);
+		permits.count = jobs_permits_take(call, permits.limiter, 0, PG_INT64_MAX, wanted, &last);
 	return permits;
 }
 
@@ -218,6 +219,7 @@ take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound, bool 
 		.tenant = call->caller.tenant,
 		.lane = lane->lane,
 		.from = jobs_lane_start(lane),
+		.near = jobs_lane_near(lane),
 		.bound = bound,
 		.limit = claim->wanted - claim->taken,
 		.look_ahead = others,

@@ -76,8 +76,8 @@ take_rows(const JobsTake *take, JobsEntry *taken, int32 *max_attempts, int64 *la
 	int			count = 0;
 
 	*next = 0;
-	jobs_reader_open(&ready, ROWS_READY, RowExclusiveLock, 3);
-	jobs_reader_seek(&ready, take->tenant, take->lane, take->from);
+	jobs_reader_open(&ready, ROWS_READY, RowExclusiveLock, JOBS_SEEK_KEYS);
+	jobs_reader_seek(&ready, take->tenant, take->lane, take->from, take->near);
 	while (jobs_reader_next(&ready))
 	{
 		int64		seq;
@@ -210,15 +210,15 @@ jobs_hot_take(const JobsTake *take, JobsTakenRow *row, void *where, int64 *last,
 
 /* As jobs_permits_take. */
 int32
-jobs_hot_take_permits(int32 tenant, int32 limiter, int64 from, int32 wanted, int64 *last)
+jobs_hot_take_permits(int32 tenant, int32 limiter, int64 from, int64 near, int32 wanted, int64 *last)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	JobsReader	permit;
 	int32		count = 0;
 
 	jobs_rows_begin("claim_jobs()");
-	jobs_reader_open(&permit, ROWS_PERMIT, RowExclusiveLock, 3);
-	jobs_reader_seek(&permit, tenant, limiter, from);
+	jobs_reader_open(&permit, ROWS_PERMIT, RowExclusiveLock, JOBS_SEEK_KEYS);
+	jobs_reader_seek(&permit, tenant, limiter, from, near);
 	while (count < wanted && jobs_reader_next(&permit))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -16,6 +16,7 @@ typedef struct JobsTake
 	int32		tenant;
 	int32		lane;
 	int64		from;			/* seq to start at */
+	int64		near;			/* and up to where there should be enough */
 	int64		bound;			/* and the last one that counts */
 	int32		limit;
 	bool		look_ahead;		/* is there one after these? */
@@ -59,7 +60,7 @@ typedef struct JobsEnded
 } JobsEnded;
 
 extern int	jobs_hot_take(const JobsTake *take, JobsTakenRow *row, void *where, int64 *last, int64 *next);
-extern int32 jobs_hot_take_permits(int32 tenant, int32 limiter, int64 from, int32 wanted, int64 *last);
+extern int32 jobs_hot_take_permits(int32 tenant, int32 limiter, int64 from, int64 near, int32 wanted, int64 *last);
 extern bool jobs_hot_put_permits(int32 tenant, int32 limiter, int32 count, TimestampTz due);
 extern int	jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended);
 

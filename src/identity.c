@@ -211,6 +211,7 @@ jobs_caller_lookup(JobsCall *call)
 	static Oid	role;
 	static JobsCaller caller;
 	TimestampTz now = GetCurrentTimestamp();
+	JobsStamp	asked;
 	bool		found;
 
 	if (role == call->role && jobs_stamp_holds(&stamp, now))
@@ -218,10 +219,11 @@ jobs_caller_lookup(JobsCall *call)
 		call->caller = caller;
 		return true;
 	}
+	asked = jobs_stamp(now);
 	found = find_caller(call);
 	if (found)
 	{
-		stamp = jobs_stamp(now);
+		stamp = asked;
 		role = call->role;
 		caller = call->caller;
 	}
@@ -264,6 +266,7 @@ jobs_agent_require(JobsCall *call, const pg_uuid_t *agent_id)
 	static JobsCaller last_caller;
 	static pg_uuid_t last_agent;
 	TimestampTz now = GetCurrentTimestamp();
+	JobsStamp	asked;
 	JobsResult	found;
 
 	/* The same question as the last time, and it was answered with yes. */
@@ -273,13 +276,14 @@ jobs_agent_require(JobsCall *call, const pg_uuid_t *agent_id)
 		memcmp(&last_caller.user_id, &call->caller.user_id, UUID_LEN) == 0 &&
 		jobs_stamp_holds(&stamp, now))
 		return;
+	asked = jobs_stamp(now);
 	found = jobs_run(&find_agent, A_INT4(call->caller.tenant), A_PTR(agent_id));
 	if (found.count == 0)
 		jobs_error_not_found("agent", agent_id);
 	if (!call->caller.administrator &&
 		memcmp(DatumGetUUIDP(jobs_column(&found, 0, 1, NULL)), &call->caller.user_id, UUID_LEN) != 0)
 		jobs_error_not_allowed("act as", "agent", agent_id);
-	stamp = jobs_stamp(now);
+	stamp = asked;
 	last_caller = call->caller;
 	last_agent = *agent_id;
 }

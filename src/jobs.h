@@ -234,6 +234,7 @@ extern void jobs_rows_init(void);
 typedef struct JobsStamp
 {
 	uint64		epoch;			/* 0: holds never */
+	uint64		news;			/* heard of by then */
 	TimestampTz at;
 } JobsStamp;
 extern void jobs_session_init(void);
@@ -313,7 +314,7 @@ extern void jobs_limit_set(JobsCall *call, text *function, JobsLimitKind kind, i
 extern void jobs_limit_resize_keys(JobsCall *call, text *function, int32 size);
 extern int32 jobs_limit_forget_keys(JobsCall *call);
 extern int32 jobs_limit_find_key(JobsCall *call, int32 lane);
-extern int32 jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int32 wanted, int64 *last);
+extern int32 jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int64 near, int32 wanted, int64 *last);
 extern void jobs_permits_put(JobsCall *call, int32 limiter, int32 count, TimestampTz due);
 
 /* schedule.c */

@@ -93,6 +93,10 @@ PG_FUNCTION_INFO_V1(jobs_lane_marks);
 #define SWEEP_US		(50 * 1000)
 #define CHEAP_SWEEP		100000
 
+/* What is wanted is looked for this far, and so many times as far as it was the last time. */
+#define MIN_REACH		16
+#define REACH			2
+
 typedef struct LaneKey
 {
 	int32		tenant;
@@ -107,6 +111,7 @@ struct JobsLaneState
 	int64		pending;		/* safe catches up with this; 0: none */
 	FullTransactionId pending_xid;	/* when all before this have ended */
 	int64		head;			/* oldest job is about here; 0: not known */
+	int64		reach;			/* what is wanted is within so many of that */
 	uint64		guess_epoch;		/* head and cold_until hold while it is this */
 	TimestampTz cold_until;		/* found empty, look again then; 0: not cold */
 	TimestampTz sweep_at;		/* read from safe not before then */
@@ -300,10 +305,11 @@ attach_rules(AgentLanes *agent, JobsCall *call, const JobsResult *found)
 	}
 }
 
-/* Asks for the lanes of an agent; the answer may be remembered for a while. */
+/* Asks for the lanes of an agent; the answer may be remembered (session.c). */
 static void
 ask_lanes(JobsCall *call, AgentLanes *agent, TimestampTz now)
 {
+	JobsStamp	asked = jobs_stamp(now);
 	JobsResult	found = jobs_run(&find_lanes, A_INT4(call->caller.tenant), A_PTR(&agent->agent_id));
 	JobsResult	rules = jobs_run(&find_rules, A_INT4(call->caller.tenant), A_PTR(&agent->agent_id));
 	JobsLane   *lanes = NULL;
@@ -331,7 +337,7 @@ ask_lanes(JobsCall *call, AgentLanes *agent, TimestampTz now)
 	}
 	agent->count = found.count;
 	attach_rules(agent, call, &rules);
-	agent->stamp = jobs_stamp(now);
+	agent->stamp = asked;
 }
 
 /* The oldest xid that is still running, as of a new snapshot. */
@@ -625,6 +631,13 @@ jobs_lane_start(const JobsLane *lane)
 	return Max(lane->state->mark, lane->state->head);
 }
 
+/* Up to where a claim should find enough: somewhat further than the last time. */
+int64
+jobs_lane_near(const JobsLane *lane)
+{
+	return jobs_lane_start(lane) + lane->state->reach;
+}
+
 int64
 jobs_lane_head(const JobsLane *lane)
 {
@@ -638,6 +651,7 @@ jobs_lane_head(const JobsLane *lane)
 void
 jobs_lane_taken(const JobsLane *lane, int64 seq, int64 next, bool looked)
 {
+	lane->state->reach = MIN_REACH + REACH * Max(seq - jobs_lane_start(lane), 0);
 	lane->state->head = looked && next != 0 ? next : seq + 1;
 	lane->state->takes++;
 	if (looked && next == 0)

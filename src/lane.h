@@ -37,6 +37,7 @@ extern int	jobs_agent_lanes(JobsCall *call, const pg_uuid_t *agent_id, bool all,
 extern bool jobs_lane_cold(const JobsLane *lane);
 extern int64 jobs_lane_mark(const JobsLane *lane);
 extern int64 jobs_lane_start(const JobsLane *lane);
+extern int64 jobs_lane_near(const JobsLane *lane);
 extern int64 jobs_lane_head(const JobsLane *lane);
 extern void jobs_lane_taken(const JobsLane *lane, int64 seq, int64 next, bool looked);
 extern void jobs_lane_passed(JobsCall *call, const JobsLane *lane, int64 bound);

@@ -247,14 +247,14 @@ jobs_limit_find_key(JobsCall *call, int32 lane)
 	return found.count == 0 ? 0 : DatumGetInt32(jobs_column(&found, 0, 1, NULL));
 }
 
-/* Takes up to so many permits that are due, from a seq on; *last is the youngest of them. */
+/* Takes up to so many permits that are due, from a seq on (there should be enough near it); *last is the youngest of them. */
 int32
-jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int32 wanted, int64 *last)
+jobs_permits_take(JobsCall *call, int32 limiter, int64 from, int64 near, int32 wanted, int64 *last)
 {
 	JobsResult	taken;
 
 	if (jobs_rows_usable())
-		return jobs_hot_take_permits(call->caller.tenant, limiter, from, wanted, last);
+		return jobs_hot_take_permits(call->caller.tenant, limiter, from, near, wanted, last);
 	taken = jobs_run(&take, A_INT4(call->caller.tenant), A_INT4(limiter), A_INT8(from), A_INT4(wanted));
 	*last = DatumGetInt64(jobs_column(&taken, 0, 2, NULL));
 	return DatumGetInt32(jobs_column(&taken, 0, 1, NULL));
@@ -290,8 +290,10 @@ jobs_limit_forget_keys(JobsCall *call)
 		lanes[row] = jobs_column(&idle, row, 1, NULL);
 	removed = jobs_run(&remove_lanes, t, A_PTR(construct_array(lanes, idle.count, INT4OID, 4, true, TYPALIGN_INT))).count;
 	if (removed > 0)
+	{
 		jobs_run(&remove_limiters, t);
-	jobs_forget_answers();
+		jobs_forget_answers();
+	}
 	return removed;
 }
 

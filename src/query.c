@@ -8,6 +8,11 @@
  * jobs_leave. There is no PG_TRY for the way back: an error aborts the
  * (sub)transaction, which restores the user and closes SPI.
  *
+ * Whatever the caller's search_path is, statements run with only pg_catalog in
+ * theirs. The functions that hardly ever run one (claims and final reports, see
+ * hot.c) have no SET clause, which would cost a tenth of their time: here it is
+ * set when it is not so yet.
+ *
  * Statements are constant text. Their plans are generic, made once and kept, as
  * if every table were large and with the methods off that read whole tables:
  * these statements touch a few rows by key, in tables that may be empty when the
@@ -26,6 +31,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -43,6 +49,10 @@
 PG_FUNCTION_INFO_V1(jobs_is_foreign_write);
 
 #define MAX_PARAMETERS 32
+
+/* As in the SET clauses of our functions. */
+#define SAFE_PATH "pg_catalog, pg_temp"
+#define NO_LEVEL 0
 
 /* Of a query whose result may be large. */
 #define ROWS_PER_FETCH 1000
@@ -234,6 +244,27 @@ jobs_begin_ready(const char *command)
 	jobs_void_guesses();
 }
 
+/* To be undone with leave_path; an error undoes it as well. */
+static int
+enter_path(void)
+{
+	int			level;
+
+	if (strcmp(namespace_search_path, SAFE_PATH) == 0)
+		return NO_LEVEL;
+	level = NewGUCNestLevel();
+	(void) set_config_option("search_path", SAFE_PATH, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+static void
+leave_path(int level)
+{
+	if (level != NO_LEVEL)
+		AtEOXact_GUC(true, level);
+}
+
 static void
 prepare(JobsStatement *statement)
 {
@@ -315,12 +346,14 @@ jobs_run_args(JobsStatement *statement, int nargs, const JobsArg *args)
 	Datum		values[MAX_PARAMETERS];
 	char		nulls[MAX_PARAMETERS];
 	JobsResult	result;
+	int			path;
 	int			code;
 
 	if (nargs != (int) strlen(statement->types))
 		elog(ERROR, "statement takes %d parameters, not %d: %s",
 			 (int) strlen(statement->types), nargs, statement->sql);
 	split_arguments(nargs, args, values, nulls);
+	path = enter_path();
 	if (statement->plan != NULL && statement->running == 0 && statement->generation != 0 &&
 		plan_generation(statement) != statement->generation)
 	{
@@ -331,6 +364,7 @@ jobs_run_args(JobsStatement *statement, int nargs, const JobsArg *args)
 		prepare(statement);
 	code = execute(statement, values, nulls,
 				   statement->generation == 0 || !SPI_plan_is_valid(statement->plan));
+	leave_path(path);
 	if (code != statement->expected)
 		elog(ERROR, "unexpected result %s of \"%s\"",
 			 SPI_result_code_string(code), statement->sql);
@@ -390,11 +424,13 @@ jobs_run_text(const char *sql, const char *letters, const JobsArg *args)
 	char		nulls[MAX_PARAMETERS];
 	Oid			types[MAX_PARAMETERS];
 	int			nargs = parameter_types_of(letters, types);
+	int			path = enter_path();
 	JobsResult	result;
 	int			code;
 
 	split_arguments(nargs, args, values, nulls);
 	code = SPI_execute_with_args(sql, nargs, types, values, nulls, IsInParallelMode(), 0);
+	leave_path(path);
 	if (code != SPI_OK_SELECT && code != SPI_OK_UTILITY)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(code), sql);
 	result.table = SPI_tuptable;

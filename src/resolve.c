@@ -292,7 +292,10 @@ jobs_lane(JobsCall *call, const JobsLaneKey *key)
 	args[5] = A_PTR(key->concurrency_key);
 	found = jobs_run_args(key->concurrency_key == NULL ? &find_lane : &find_keyed_lane, 6, args);
 	if (found.count == 0)
+	{
 		found = jobs_run_args(&add_lane, 6, args);
+		jobs_forget_answers();
+	}
 	return DatumGetInt32(jobs_column(&found, 0, 1, NULL));
 }
 

@@ -16,6 +16,9 @@
 /* Rows inserted with one call. */
 #define JOBS_WRITER_ROWS 64
 
+/* Of a reader that is to be used with jobs_reader_seek. */
+#define JOBS_SEEK_KEYS 4
+
 typedef enum JobsTableId
 {
 	ROWS_READY,
@@ -63,6 +66,9 @@ typedef struct JobsReader
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
 	const AttrNumber *columns;	/* of those in the layout */
+	int32		tenant;			/* of jobs_reader_seek, */
+	int32		lane;
+	int64		rest;			/* which goes on here; 0: it does not */
 } JobsReader;
 
 /* Rows on their way into a table. */
@@ -88,7 +94,7 @@ extern bool jobs_reader_next(JobsReader *reader);
 extern Datum jobs_reader_column(JobsReader *reader, int place, bool *isnull);
 extern Datum jobs_reader_not_null(JobsReader *reader, int place);
 extern bool jobs_reader_find(JobsReader *reader, int32 tenant, Datum id);
-extern void jobs_reader_seek(JobsReader *reader, int32 tenant, int32 lane, int64 from);
+extern void jobs_reader_seek(JobsReader *reader, int32 tenant, int32 lane, int64 from, int64 near);
 extern bool jobs_reader_take(JobsReader *reader);
 
 extern void jobs_writer_open(JobsWriter *writer, JobsTableId id, EState *estate);

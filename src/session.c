@@ -10,9 +10,11 @@
  * - It is filled and used only on a primary, while the transaction has written
  *	 nothing and takes a new snapshot for each statement. So it never holds what the
  *	 transaction itself did and may undo, nor what an old snapshot sees.
- * - Except for marks, which have rules of their own (lane.c), it is at most
- *	 MEMORY_MS old, and forgotten at once when this session changes something
- *	 that it is about.
+ * - Except for marks, which have rules of their own (lane.c), it is forgotten when
+ *	 something changes that it is about: at once in the session that does it, and
+ *	 in the others within MEMORY_MS of its commit. They hear of it by an invalidation
+ *	 of a table that is there for nothing else (jobs_store.news), or of a role. What
+ *	 happens unannounced (somebody edits the tables) they see after UNHEARD_MS.
  * - All of it is forgotten when the table of ready jobs is not the one it was
  *	 made for: DROP and CREATE EXTENSION, TRUNCATE, a restore.
  *
@@ -30,11 +32,16 @@
 #include "utils/syscache.h"
 
 #define MEMORY_MS 50
+#define UNHEARD_MS 1000
 
 /* The storage that the memory is about. */
 static Oid	ready_table = InvalidOid;
 static Oid	ready_file = InvalidOid;
 static bool look_again = true;
+
+/* The table that announces changes, and how many this session has heard of. */
+static Oid	news_table = InvalidOid;
+static uint64 news = 1;
 
 /* Counted up when something is forgotten; never 0. */
 static uint64 storage_epoch = 1;
@@ -47,6 +54,14 @@ relation_changed(Datum arg, Oid relation)
 {
 	if (relation == InvalidOid || relation == ready_table)
 		look_again = true;
+	if (relation == InvalidOid || relation == news_table)
+		news++;
+}
+
+static void
+role_changed(Datum arg, int cache, uint32 hash)
+{
+	news++;
 }
 
 /*
@@ -78,6 +93,8 @@ void
 jobs_session_init(void)
 {
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_changed, (Datum) 0);
 	RegisterXactCallback(transaction_ended, NULL);
 	RegisterSubXactCallback(subtransaction_ended, NULL);
 }
@@ -114,6 +131,7 @@ check_storage(void)
 	schema = get_namespace_oid("jobs_store", true);
 	table = OidIsValid(schema) ? get_relname_relid("ready", schema) : InvalidOid;
 	file = OidIsValid(table) ? relation_file(table) : InvalidOid;
+	news_table = OidIsValid(schema) ? get_relname_relid("news", schema) : InvalidOid;
 	if (table != ready_table || file != ready_file)
 	{
 		ready_table = table;
@@ -140,11 +158,14 @@ jobs_ready_file(void)
 	return ready_file;
 }
 
-/* This session is about to change what answers are about. */
+/* This session is about to change what answers are about; others hear of it at commit. */
 void
 jobs_forget_answers(void)
 {
 	answer_epoch++;
+	check_storage();
+	if (OidIsValid(news_table))
+		CacheInvalidateRelcacheByRelid(news_table);
 }
 
 /* Whether the transaction is such that memory may be filled and used. */
@@ -155,7 +176,7 @@ jobs_may_remember(void)
 		!RecoveryInProgress();
 }
 
-/* The stamp of an answer that is asked for now. */
+/* The stamp of an answer that is about to be asked for. */
 JobsStamp
 jobs_stamp(TimestampTz now)
 {
@@ -165,6 +186,7 @@ jobs_stamp(TimestampTz now)
 	if (jobs_may_remember())
 	{
 		stamp.epoch = answer_epoch;
+		stamp.news = news;
 		stamp.at = now;
 	}
 	return stamp;
@@ -175,6 +197,6 @@ bool
 jobs_stamp_holds(const JobsStamp *stamp, TimestampTz now)
 {
 	check_storage();
-	return stamp->epoch == answer_epoch && jobs_may_remember() &&
-		now >= stamp->at && now - stamp->at < MEMORY_MS * 1000;
+	return stamp->epoch == answer_epoch && jobs_may_remember() && now >= stamp->at &&
+		now - stamp->at < (stamp->news == news ? UNHEARD_MS : MEMORY_MS) * 1000;
 }

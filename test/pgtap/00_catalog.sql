@@ -133,8 +133,9 @@ SELECT set_eq(
 	'functions are those of the list, with volatility, strict and parallel as there');
 SELECT is_empty(
 	$$SELECT signature FROM pg_temp.ours JOIN expected USING (name)
-	WHERE (proconfig IS NOT DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}'::text[]) <> sql$$,
-	'those that run SQL, and no others, have search_path = pg_catalog, pg_temp');
+	WHERE (proconfig IS NOT DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}'::text[]) <>
+		(sql AND name NOT IN ('jobs.claim_jobs', 'jobs.finish_and_claim', 'jobs.update_job_status'))$$,
+	'those that run SQL, and no others, have search_path = pg_catalog, pg_temp, but for those that most often run none');
 SELECT is_empty($$SELECT signature FROM pg_temp.ours WHERE prosecdef$$, 'none is SECURITY DEFINER');
 SELECT set_eq(
 	$$SELECT DISTINCT name FROM pg_temp.ours WHERE proleakproof$$,
