@@ -51,6 +51,9 @@
 	ExecInsertIndexTuples((info), (slot), (estate), false, false, NULL, NIL)
 #endif
 
+/* Connection limit of a database whose removal was interrupted; not all minor releases have a name for it. */
+#define JOBS_DATCONNLIMIT_INVALID (-2)
+
 /*
  * The JSON parser: actions answer from 16 on; the lexer may be given a place from
  * 17 on.

@@ -9,7 +9,11 @@
 
 #include <limits.h>
 
+#include "nodes/pg_list.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
+
+#include "worker.h"
 
 int			jobs_cache_size_kb = 256 * 1024;
 int			jobs_sweep_interval = 1000;
@@ -19,6 +23,11 @@ int			jobs_retry_cap = 3600 * 1000;
 int			jobs_json_max_depth = 64;
 int			jobs_json_max_size_kb = 64 * 1024;
 bool		jobs_direct = true;
+bool		jobs_worker = true;
+int			jobs_worker_interval = 1000;
+int			jobs_worker_discovery_interval = 60 * 1000;
+int			jobs_max_workers = 2;
+char	   *jobs_worker_databases = NULL;
 
 typedef struct IntSetting
 {
@@ -51,6 +60,10 @@ static const IntSetting int_settings[] = {
 		"How long a job stays UNKNOWN after its lease ran out.",
 		"Within this time a late report or heartbeat of its agent is accepted; after it the job is put back or fails.",
 	&jobs_lost_grace, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS},
+	{"jobs.max_workers",
+		"How many background workers make maintenance passes at once, each in another database.",
+		"Each takes one of max_worker_processes while it runs; so does their launcher, always.",
+	&jobs_max_workers, 1, JOBS_MAX_WORKERS, PGC_SIGHUP, 0},
 	{"jobs.retry_base",
 		"Longest wait before the second attempt of a job; doubled for each further one.",
 	NULL, &jobs_retry_base, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS},
@@ -61,7 +74,29 @@ static const IntSetting int_settings[] = {
 		"Shortest time between two maintenance passes that the claims of a session make.",
 		"0 makes a pass with every claim, -1 none: then call jobs.sweep() from elsewhere.",
 	&jobs_sweep_interval, -1, INT_MAX, PGC_USERSET, GUC_UNIT_MS},
+	{"jobs.worker_discovery_interval",
+		"How often a background worker looks whether a database has the extension by now.",
+		"This is also the longest wait after passes that failed.",
+	&jobs_worker_discovery_interval, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
+	{"jobs.worker_interval",
+		"Time between two maintenance passes of background workers in a database.",
+	NULL, &jobs_worker_interval, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 };
+
+/* A list of names, as in other settings of the server. */
+static bool
+check_databases(char **value, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*value);
+	List	   *names;
+	bool		good = SplitIdentifierString(copy, ',', &names);
+
+	if (!good)
+		GUC_check_errdetail("List syntax is invalid.");
+	list_free(names);
+	pfree(copy);
+	return good;
+}
 
 void
 jobs_guc_init(void)
@@ -78,5 +113,14 @@ jobs_guc_init(void)
 							 "Claims and final reports read and write rows without a plan where nothing speaks against it.",
 							 "Off, they are plain statements; it makes them slower and nothing else.",
 							 &jobs_direct, jobs_direct, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("jobs.worker",
+							 "Background workers make maintenance passes.",
+							 "Only with jobs in shared_preload_libraries.",
+							 &jobs_worker, jobs_worker, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("jobs.worker_databases",
+							   "Databases in which background workers make maintenance passes.",
+							   "Names, separated by commas; empty: all that accept connections, but for templates.",
+							   &jobs_worker_databases, "", PGC_SIGHUP, GUC_LIST_INPUT,
+							   check_databases, NULL, NULL);
 	MarkGUCPrefixReserved("jobs");
 }

@@ -7,6 +7,8 @@
  */
 #include "jobs.h"
 
+#include "worker.h"
+
 JOBS_MODULE_MAGIC;
 
 void		_PG_init(void);
@@ -20,4 +22,5 @@ _PG_init(void)
 	jobs_session_init();
 	jobs_rows_init();
 	jobs_shmem_init();
+	jobs_launcher_init();
 }

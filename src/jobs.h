@@ -138,6 +138,11 @@ extern int	jobs_retry_cap;
 extern int	jobs_json_max_depth;
 extern int	jobs_json_max_size_kb;
 extern bool jobs_direct;
+extern bool jobs_worker;
+extern int	jobs_worker_interval;
+extern int	jobs_worker_discovery_interval;
+extern int	jobs_max_workers;
+extern char *jobs_worker_databases;
 extern void jobs_guc_init(void);
 
 /* uuid.c */
@@ -188,6 +193,7 @@ extern void jobs_version_check(void);
 extern void jobs_query_init(void);
 extern void jobs_enter(FunctionCallInfo fcinfo, JobsCall *call);
 extern void jobs_enter_any(FunctionCallInfo fcinfo, JobsCall *call);
+extern void jobs_enter_owner(JobsCall *call, Oid owner);
 extern void jobs_leave(JobsCall *call);
 extern JobsResult jobs_run_args(JobsStatement *statement, int nargs, const JobsArg *args);
 #define jobs_run(statement, ...) \
@@ -324,6 +330,8 @@ extern uint64 jobs_run_schedules(JobsCall *call, TimestampTz now);
 extern bool jobs_sweep_if_due(JobsCall *call);
 extern void jobs_sweep_soon(void);
 extern void jobs_sweep_now(JobsCall *call);
+extern uint64 jobs_sweep_tenant(JobsCall *call, bool seldom);
+extern bool jobs_sweep_seldom_due(TimestampTz *last, TimestampTz now);
 
 /* prune.c */
 extern bool jobs_prune_due(int32 tenant, TimestampTz now);

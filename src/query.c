@@ -46,6 +46,8 @@
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 
+#include "worker.h"
+
 PG_FUNCTION_INFO_V1(jobs_is_foreign_write);
 
 #define MAX_PARAMETERS 32
@@ -162,20 +164,14 @@ function_owner(Oid function)
 	return owner;
 }
 
-/*
- * As jobs_enter, but the calling role need not stand for a user. Every call that
- * needs the storage comes along here.
- */
-void
-jobs_enter_any(FunctionCallInfo fcinfo, JobsCall *call)
+static void
+enter(JobsCall *call, Oid owner)
 {
-	if (!jobs_version_known)
-		jobs_version_check();
 	memset(call, 0, sizeof(*call));
 	call->outer = CurrentMemoryContext;
 	GetUserIdAndSecContext(&call->saved_user, &call->saved_security);
 	call->role = call->saved_user;
-	call->owner = function_owner(fcinfo->flinfo->fn_oid);
+	call->owner = owner;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
@@ -186,6 +182,26 @@ jobs_enter_any(FunctionCallInfo fcinfo, JobsCall *call)
 	SetUserIdAndSecContext(call->owner, call->saved_security |
 						   SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
+}
+
+/*
+ * As jobs_enter, but the calling role need not stand for a user. Every call that
+ * needs the storage comes along here.
+ */
+void
+jobs_enter_any(FunctionCallInfo fcinfo, JobsCall *call)
+{
+	if (!jobs_version_known)
+		jobs_version_check();
+	enter(call, function_owner(fcinfo->flinfo->fn_oid));
+	jobs_database_note_use();
+}
+
+/* For what the server does by itself: there is no caller, and the tenant is still to be set. */
+void
+jobs_enter_owner(JobsCall *call, Oid owner)
+{
+	enter(call, owner);
 }
 
 /*

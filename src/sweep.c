@@ -37,8 +37,8 @@ static JobsStatement anything_due = {
 /* How many rows one step takes at most; part of the statements below. */
 #define STEP "1000"
 
-/* How often a session looks for keys that are not in use any more. */
-#define KEYS_US (60 * INT64CONST(1000000))
+/* How often a session looks for what seldom comes: keys that are not in use any more. */
+#define SELDOM_US (60 * INT64CONST(1000000))
 
 /* How often one pass looks at dependents whose dependencies it has just ended. */
 #define MAX_ROUNDS 100
@@ -261,24 +261,22 @@ sweep_due(JobsCall *call, TimestampTz now)
 	return moved;
 }
 
-/* Keys that are not in use any more, by one session in KEYS_US or less often. */
-static void
-forget_keys(JobsCall *call, TimestampTz now)
+/* Whether the steps that seldom have something to do come with this pass. */
+bool
+jobs_sweep_seldom_due(TimestampTz *last, TimestampTz now)
 {
-	static TimestampTz last = 0;
-
-	if (now >= last && now - last < KEYS_US)
-		return;
-	last = now;
-	(void) jobs_limit_forget_keys(call);
+	if (now >= *last && now - *last < SELDOM_US)
+		return false;
+	*last = now;
+	return true;
 }
 
 /*
  * Answers how many jobs were moved or added. Writes nothing when nothing is due. Of a chain of
  * jobs whose first one failed, MAX_ROUNDS fall in one pass.
  */
-static uint64
-sweep_tenant(JobsCall *call)
+uint64
+jobs_sweep_tenant(JobsCall *call, bool seldom)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	uint64		moved;
@@ -286,9 +284,19 @@ sweep_tenant(JobsCall *call)
 	sweep_soon = false;
 	moved = sweep_unstarted(call, now);
 	moved += sweep_due(call, now);
-	forget_keys(call, now);
+	if (seldom)
+		(void) jobs_limit_forget_keys(call);
 	jobs_prune_some(call);
 	return moved;
+}
+
+/* A pass by a session: what comes seldom, once in so long. */
+static uint64
+sweep_tenant(JobsCall *call)
+{
+	static TimestampTz last_seldom = 0;
+
+	return jobs_sweep_tenant(call, jobs_sweep_seldom_due(&last_seldom, GetCurrentTimestamp()));
 }
 
 /*

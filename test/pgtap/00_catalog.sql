@@ -97,6 +97,7 @@ INSERT INTO expected VALUES
 	('jobs.set_function_policy', 1, 'v', false, 'u', true),
 	('jobs.set_retention', 1, 'v', false, 'u', true),
 	('jobs.sweep', 1, 'v', false, 'u', true),
+	('jobs.worker_status', 1, 'v', false, 'r', false),
 	('jobs.text', 1, 'i', true, 's', false),
 	('jobs.to_dict', 18, 's', true, 's', false),
 	('jobs.to_json', 18, 's', true, 's', false),

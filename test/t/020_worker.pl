@@ -1,0 +1,141 @@
+# The life of launcher and workers in one database: start, restart, crashes,
+# signals wherever they may come, and settings that change.
+use strict;
+use warnings;
+
+use Jobs;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = preloaded_node('main');
+install($node, 'postgres');
+
+# Start --------------------------------------------------------------------------
+is($node->safe_psql('postgres', "SELECT count(*) || ' ' || count(datname) FROM pg_stat_activity WHERE backend_type = 'jobs launcher'"),
+	'1 0', 'a launcher is there, in no database');
+due_job($node, 'postgres');
+swept($node, 'postgres', 'what is due is moved, with nobody claiming');
+status_becomes($node, 'postgres', "outcome = 'done' AND moved = 1 AND passes > 0 AND failures = 0 AND ended >= started", 'the pass is told of');
+
+# Restart ------------------------------------------------------------------------
+$node->restart;
+due_job($node, 'postgres');
+swept($node, 'postgres', 'after a restart as well');
+
+# Crash of a worker, and of another process ----------------------------------------
+my $holder = session($node, 'postgres');
+$holder->run('SELECT pg_advisory_lock(42)');
+holdable($node, 'postgres', 'PERFORM pg_advisory_xact_lock_shared(42)');
+due_job($node, 'postgres');
+my $worker = held($node, 'postgres', 'advisory');
+like($node->safe_psql('postgres', "SELECT query FROM pg_stat_activity WHERE pid = $worker"), qr/^sweep of tenant 1$/, 'activity says what it does');
+is($node->safe_psql('postgres', "SELECT application_name FROM pg_stat_activity WHERE pid = $worker"), 'jobs worker', 'and who it is');
+my $launcher = launcher_pid($node);
+kill 'KILL', $worker;
+$holder->close;
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs launcher' AND pid <> $launcher"),
+	'after the crash of a worker the server comes back, with a launcher');
+swept($node, 'postgres', 'and what the crash undid is done');
+
+$launcher = launcher_pid($node);
+my $other = session($node, 'postgres');
+kill 'KILL', $other->run('SELECT pg_backend_pid()');
+$other->close;
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs launcher' AND pid <> $launcher"),
+	'after the crash of another process there is a launcher again');
+due_job($node, 'postgres');
+swept($node, 'postgres', 'which works');
+
+# SIGTERM ------------------------------------------------------------------------
+$launcher = launcher_pid($node);
+ok($node->poll_query_until('postgres', "SELECT wait_event = 'Extension' FROM pg_stat_activity WHERE pid = $launcher"), 'the launcher waits');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($launcher)");
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs launcher' AND pid <> $launcher"),
+	'terminated in its wait, it is started again');
+due_job($node, 'postgres');
+swept($node, 'postgres', 'and goes on');
+
+sub terminated
+{
+	my ($pid, $where) = @_;
+
+	is($node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)"), 't', "a worker is terminated $where");
+	ok($node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)"), "and ends, $where");
+	return;
+}
+
+hold_by($node, 'postgres', 'PERFORM pg_sleep(600)');
+due_job($node, 'postgres');
+terminated(held($node, 'postgres', 'PgSleep'), 'in a query');
+status_becomes($node, 'postgres', 'failures > 0', 'which counts as a failure');
+hold_by($node, 'postgres', 'NULL');
+# One that came meanwhile sleeps in the old function.
+ok($node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM jobs_store.waiting WHERE check_at < now())
+	AND count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'}), 'the next one does the work');
+status_becomes($node, 'postgres', "outcome = 'done' AND failures = 0", 'and failures are forgotten');
+
+due_job($node, 'postgres');
+swept($node, 'postgres', 'nothing is due');
+my $locker = session($node, 'postgres');
+$locker->run('BEGIN; LOCK TABLE jobs_store.waiting');
+terminated(held($node, 'postgres', 'Lock'), 'in a lock wait');
+$locker->run('ROLLBACK');
+due_job($node, 'postgres');
+swept($node, 'postgres', 'the lock gone, work goes on');
+
+# A lock is not waited for without limit.
+$node->safe_psql('postgres', "ALTER DATABASE postgres SET lock_timeout = '10ms'");
+$locker->run('BEGIN; LOCK TABLE jobs_store.waiting');
+status_becomes($node, 'postgres', "failures > 1", 'a pass that waits for too long for a lock fails');
+$locker->run('ROLLBACK');
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET lock_timeout');
+due_job($node, 'postgres');
+swept($node, 'postgres', 'and the one after the lock does not');
+like(slurp_file($node->logfile), qr/maintenance of tenant 1 by a background worker of jobs/, 'the log says which tenant it was about');
+
+# Settings -----------------------------------------------------------------------
+sub reload
+{
+	my ($setting, $value) = @_;
+
+	$node->safe_psql('postgres', "ALTER SYSTEM SET $setting = $value");
+	$node->reload;
+	return;
+}
+
+reload('jobs.worker', 'off');
+ok($node->poll_query_until('postgres', "SELECT query = 'off' FROM pg_stat_activity WHERE backend_type = 'jobs launcher'"), 'switched off by reload');
+ok($node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'jobs worker')"), 'no worker is left');
+my $passes = status($node, 'postgres', 'passes');
+due_job($node, 'postgres');
+is(status($node, 'postgres', 'passes'), $passes, 'and no pass is made');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM jobs_store.waiting'), '1', 'so the job waits');
+reload('jobs.worker', 'on');
+swept($node, 'postgres', 'until it is switched on');
+
+reload('jobs.worker_interval', "'1h'");
+ok($node->poll_query_until('postgres', 'SHOW jobs.worker_interval', '1h'), 'a long interval');
+reload('jobs.worker_interval', "'20ms'");
+due_job($node, 'postgres');
+swept($node, 'postgres', 'and a short one again, in force at once');
+
+$node->safe_psql('postgres', 'CREATE DATABASE "Other one"');
+install($node, 'Other one');
+due_job($node, 'Other one');
+swept($node, 'Other one', 'another database is served');
+reload('jobs.worker_databases', q('"Other one"'));
+ok($node->poll_query_until('postgres', 'SHOW jobs.worker_databases', '"Other one"'), 'a list of databases');
+launcher_looks($node, 'Other one');
+$passes = status($node, 'postgres', 'passes');
+due_job($node, 'Other one');
+swept($node, 'Other one', 'the one in the list is served');
+launcher_looks($node, 'Other one');
+is(status($node, 'postgres', 'passes'), $passes, 'and no other');
+reload('jobs.worker_databases', q(''));
+due_job($node, 'postgres');
+swept($node, 'postgres', 'an empty list means all');
+my ($code, $out, $err) = $node->psql('postgres', "\\set VERBOSITY sqlstate\nALTER SYSTEM SET jobs.worker_databases = 'a,,b'");
+like($err, qr/22023/, 'what is no list is refused');
+
+$node->stop;
+done_testing();
