@@ -382,9 +382,12 @@ jobs_resume_schedule(PG_FUNCTION_ARGS)
 	JobsCall	call;
 	JobsResult	found = enter_for_schedule(fcinfo, &call);
 	bool		none;
-	TimestampTz next = DatumGetTimestampTz(jobs_column(&found, 0, 3, &none));
+	Datum		due = jobs_column(&found, 0, 3, &none);
+	TimestampTz next;
 
-	if (none)
+	if (!none)
+		next = DatumGetTimestampTz(due);
+	else
 	{
 		When		when;
 

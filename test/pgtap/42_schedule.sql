@@ -187,6 +187,29 @@ SELECT is(jobs.sweep(), 0, 'a role that is gone');
 SELECT is((s.error_code, s.error)::text, '(42501,"the role of the schedule''s user is not there any more: ""t_gone""")', 'is written down') FROM pg_temp.schedule('of ann') s;
 UPDATE jobs_store.user_account SET role_name = 't_ann' WHERE role_name = 't_gone';
 
+-- What concerns the sweep as a whole is not put down to a schedule.
+CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no' USING ERRCODE = TG_ARGV[0], DETAIL = 'because'; END$$;
+CREATE FUNCTION pg_temp.sweep_failing(code text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text;
+BEGIN
+	EXECUTE format('CREATE TRIGGER fail BEFORE INSERT ON jobs_store.job FOR EACH ROW EXECUTE FUNCTION pg_temp.fail(%L)', code);
+	BEGIN
+		answer := jobs.sweep();
+	EXCEPTION WHEN query_canceled OR OTHERS THEN
+		answer := SQLSTATE;
+	END;
+	DROP TRIGGER fail ON jobs_store.job;
+	RETURN answer;
+END $$;
+SELECT pg_temp.make_due('once', '1 s') IS NULL AS ignored \gset
+UPDATE jobs_store.schedule SET last_job_id = NULL WHERE name = 'once';
+SELECT is(pg_temp.sweep_failing(code), code, 'the sweep fails with ' || code)
+FROM unnest(ARRAY['57014', '40001', '40P01', '53100']) code;
+SELECT is((s.next_run, s.error)::text, (now() - interval '1 s', NULL)::text, 'and the schedule is due as before') FROM pg_temp.schedule('once') s;
+SELECT is(pg_temp.sweep_failing('P0001'), '0', 'another error is one of the schedule');
+SELECT is((s.error_code, s.error, s.next_run > now())::text, '(P0001,"no: because",t)', 'which says it') FROM pg_temp.schedule('once') s;
+
 -- More than one pass takes.
 SELECT count(jobs.add_schedule('s' || n, '@yearly', pg_temp.job('many'))) AS ignored FROM generate_series(1, 150) n \gset
 UPDATE jobs_store.schedule SET next_run = now() WHERE name LIKE 's%' AND job = pg_temp.job('many');
