@@ -177,17 +177,15 @@ change_size(JobsCall *call, const JobsResult *limiter, int32 size)
 	int32		more = size - DatumGetInt32(jobs_column(limiter, 0, 2, NULL));
 	int32		debt = DatumGetInt32(jobs_column(limiter, 0, 3, NULL));
 
+	int32		paid = Min(debt, Max(more, 0));
+
 	if (more < 0)
 		debt += -more - (int32) jobs_run(&remove_permits, t, A_INT4(id), A_INT4(-more)).count;
-	else
-	{
-		int32		paid = Min(debt, more);
+	jobs_run(&resize, t, A_INT4(id), A_INT4(size), A_INT4(debt - paid));
 
-		debt -= paid;
-		if (more > paid)
-			jobs_run(&put, t, A_INT4(id), A_INT4(more - paid), A_TIME(DT_NOBEGIN));
-	}
-	jobs_run(&resize, t, A_INT4(id), A_INT4(size), A_INT4(debt));
+	/* After that, or put would find the debt that is paid already, and pay it again. */
+	if (more > paid)
+		jobs_run(&put, t, A_INT4(id), A_INT4(more - paid), A_TIME(DT_NOBEGIN));
 }
 
 static void

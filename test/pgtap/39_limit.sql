@@ -119,6 +119,19 @@ SELECT pg_temp.add('x again', '{"concurrency_key": "x"}') \gset ignored_
 SELECT is(pg_temp.claim(9), 'x again', 'one that comes again begins anew');
 SELECT pg_temp.finish('x again'), pg_temp.finish('held'), jobs.cancel_job(pg_temp.id('kept')) \gset ignored_
 
+-- Raised above its debt: the debt is paid, once ------------------------------------------
+
+SELECT pg_temp.policy('max_in_flight => 3') \gset ignored_
+SELECT count(pg_temp.add('d' || n)) AS ignored FROM generate_series(1, 8) n \gset
+SELECT is(pg_temp.claim(9), 'd1 d2 d3', 'three are held');
+SELECT pg_temp.policy('max_in_flight => 1'), pg_temp.policy('max_in_flight => 6') \gset ignored_
+SELECT is_empty('SELECT pg_temp.sums()', 'lowered, and raised by more');
+SELECT is(pg_temp.claim(9), 'd4 d5 d6', 'there are as many permits as that');
+SELECT pg_temp.finish('d' || n) IS NULL AS ignored FROM generate_series(1, 6) n \g /dev/null
+SELECT pg_temp.policy('backoff => NULL') \gset ignored_
+SELECT is(pg_temp.claim(9), 'd7 d8', 'lifted');
+SELECT pg_temp.finish('d7'), pg_temp.finish('d8') \gset ignored_
+
 -- Rate -----------------------------------------------------------------------------------
 
 SELECT pg_temp.policy('rate_limit => 3, rate_interval => ''1 h''') \gset ignored_
