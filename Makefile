@@ -10,6 +10,8 @@
 #   make test-versions     every suite on each supported server, in systems of
 #                          their own; V="17 18" only these
 #   make fuzz              random JSON; FUZZ_SECONDS=60 for how long
+#   make torture           kills, crashes, full disks: MINUTES=30
+#   make faults            what happens when it goes wrong at a certain place
 #   make setup             the packages that all of these need
 #
 # demo, test, replay and bench leave the system alone: they install into a temporary
@@ -25,6 +27,9 @@ DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA       = $(wildcard sql/$(EXTENSION)--*--*.sql)
 
 PG_CPPFLAGS = -DJOBS_VERSION='"$(EXTVERSION)"'
+ifneq ($(JOBS_FAULTS),)
+PG_CPPFLAGS += -DJOBS_FAULTS
+endif
 PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter
 SHLIB_LINK  = -ljson-c
 
@@ -33,7 +38,7 @@ ISOLATION      = $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
 ISOLATION_OPTS = --inputdir=test --outputdir=test/output_iso --load-extension=$(EXTENSION)
 TAP_TESTS      = 1
 PROVE_TESTS    = test/t/*.pl
-EXTRA_CLEAN    = test/output_iso
+EXTRA_CLEAN    = test/output_iso src/.faults
 
 PG_CONFIG ?= pg_config
 export PG_CONFIG
@@ -52,7 +57,11 @@ endif
 $(DATA_built): $(SQL_PARTS) jobs.control
 	cat $(SQL_PARTS) > $@
 
-$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) Makefile
+# Objects with places for faults (see src/fault.h) and those without must not mix.
+FAULTS := src/.faults
+$(shell echo "$(JOBS_FAULTS)" | cmp -s - $(FAULTS) || echo "$(JOBS_FAULTS)" >$(FAULTS))
+
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) Makefile $(FAULTS)
 
 # Durability is not what these two are about.
 demo test: export EXTRA_CONF = fsync = off
@@ -65,7 +74,7 @@ test-versions:
 fuzz:
 	@test/fuzz/run
 
-.PHONY: fuzz setup demo test test-versions replay bench warnings lint
+.PHONY: fuzz torture faults setup demo test test-versions replay bench warnings lint
 setup:
 	@test/setup
 
@@ -74,6 +83,15 @@ demo: setup
 
 test: setup
 	@test/cluster test/run '$(T)'
+
+# With places for faults; nothing of that remains in the tree of whoever is root.
+torture faults: export JOBS_FAULTS = 1
+torture faults: export EXTRA_CONF = fsync = off
+torture: setup
+	@test/torture/start $(MINUTES)
+
+faults: setup
+	@test/cluster test/run faults
 
 replay: setup
 	@test -f '$(TRACE)/jobs.csv' || { echo "usage: make replay TRACE=<folder with jobs.csv and agents.csv>" >&2; exit 2; }

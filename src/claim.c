@@ -26,6 +26,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "fault.h"
 #include "hot.h"
 #include "lane.h"
 #include "rows.h"
@@ -238,6 +239,7 @@ take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound, bool 
 	if (lane->rule->max_run_ms > 0)
 		want.check_ms = Min(want.check_ms, lane->rule->max_run_ms);
 	want.limit = take_all_permits(call, lane, want.limit, got);
+	JOBS_FAULT("claim-after-permits");
 	for (int kind = 0; kind < JOBS_LIMIT_RATE; kind++)
 		if (lane->rule->limited[kind])
 			want.permits |= 1 << kind;
@@ -248,6 +250,7 @@ take_from(JobsCall *call, Claim *claim, const JobsLane *lane, int64 bound, bool 
 		claim->limited = true;
 		jobs_lane_blocked(lane);
 	}
+	JOBS_FAULT("claim-before-settle");
 	settle_permits(call, lane, got, claim->taken - before);
 }
 
@@ -414,6 +417,7 @@ jobs_finish_and_claim(PG_FUNCTION_ARGS)
 	jobs_agent_require(&call, claim.agent_id);
 	begin_claim(&call, &claim);
 	(void) jobs_report(&call, &report);
+	JOBS_FAULT("finish-before-claim");
 	run_claim(&call, &claim);
 	jobs_leave(&call);
 	return (Datum) 0;

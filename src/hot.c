@@ -32,6 +32,7 @@
 #include "utils/fmgroids.h"
 #include "utils/typcache.h"
 
+#include "fault.h"
 #include "hot.h"
 #include "lane.h"
 #include "rows.h"
@@ -139,6 +140,7 @@ write_leases(const JobsTake *take, JobsEntry *taken, const int32 *max_attempts, 
 		write_entry(&status, take->tenant, &taken[i]);
 	}
 	jobs_writer_close(&lease);
+	JOBS_FAULT("claim-before-history");
 	jobs_writer_close(&status);
 	FreeExecutorState(estate);
 }
@@ -199,7 +201,9 @@ jobs_hot_take(const JobsTake *take, JobsTakenRow *row, void *where, int64 *last,
 	count = take_rows(take, taken, max_attempts, last, next);
 	if (count > 0)
 	{
+		JOBS_FAULT("claim-before-lease");
 		write_leases(take, taken, max_attempts, count);
+		JOBS_FAULT("claim-before-answer");
 		hand_out(take, taken, count, row, where);
 	}
 	jobs_rows_end();
@@ -430,6 +434,7 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 		EState	   *estate = CreateExecutorState();
 		JobsWriter	status;
 
+		JOBS_FAULT("end-before-history");
 		desc = lookup_rowtype_tupdesc(jobs_rows_entry_type, -1);
 		jobs_writer_open(&status, ROWS_STATUS, estate);
 		for (int i = 0; i < used; i++)
@@ -439,6 +444,7 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 			which[i]->entry = entry_datum(desc, &entries[i]);
 		}
 		jobs_writer_close(&status);
+		JOBS_FAULT("end-before-permits");
 		return_permits(call->caller.tenant, &returned, estate);
 		FreeExecutorState(estate);
 		ReleaseTupleDesc(desc);

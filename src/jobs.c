@@ -7,6 +7,7 @@
  */
 #include "jobs.h"
 
+#include "fault.h"
 #include "worker.h"
 
 JOBS_MODULE_MAGIC;
@@ -16,6 +17,7 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
+	JOBS_FAULT_INIT();
 	jobs_guc_init();
 	jobs_version_init();
 	jobs_query_init();

@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "fault.h"
 #include "hot.h"
 #include "lifecycle.h"
 #include "rows.h"
@@ -251,6 +252,7 @@ end_directly(JobsCall *call, JobsReport *report, Datum *entry)
 	if (!jobs_status_terminal(report->name) || !jobs_rows_usable() ||
 		jobs_hot_end(call, &report, 1, &ended) == 0)
 		return false;
+	JOBS_FAULT("end-before-wake");
 	if (ended.dependents)
 		wake_one(call, report->job_id);
 	*entry = ended.entry;

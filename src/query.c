@@ -46,6 +46,7 @@
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 
+#include "fault.h"
 #include "worker.h"
 
 PG_FUNCTION_INFO_V1(jobs_is_foreign_write);
@@ -386,6 +387,7 @@ jobs_run_args(JobsStatement *statement, int nargs, const JobsArg *args)
 			 SPI_result_code_string(code), statement->sql);
 	result.table = SPI_tuptable;
 	result.count = SPI_processed;
+	JOBS_FAULT("statement");
 	return result;
 }
 

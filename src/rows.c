@@ -36,6 +36,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "fault.h"
 #include "rows.h"
 
 #define MAX_COLUMNS 13
@@ -352,6 +353,7 @@ flush(JobsWriter *writer)
 		table_tuple_insert(writer->table, writer->slots[0], command, 0, NULL);
 	else if (writer->used > 1)
 		table_multi_insert(writer->table, writer->slots, writer->used, command, 0, NULL);
+	JOBS_FAULT("row-before-index");
 	for (int i = 0; i < writer->used; i++)
 	{
 		(void) JOBS_INSERT_INDEX_TUPLES(writer->info, writer->slots[i], writer->estate);
