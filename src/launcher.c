@@ -73,7 +73,7 @@ typedef struct Worker
 static Worker workers[JOBS_MAX_WORKERS];
 static int	worker_count = 0;
 
-/* Said once, not with every look. */
+/* Said once, not with every look; of slots again, when there had been enough in between. */
 static bool said_no_slot = false;
 static bool said_no_room = false;
 
@@ -293,7 +293,8 @@ launch(Oid oid)
 		return false;
 	}
 	workers[worker_count++].database = oid;
-	said_no_slot = false;
+	if (worker_count >= jobs_max_workers)
+		said_no_slot = false;
 	return true;
 }
 

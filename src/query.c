@@ -203,6 +203,7 @@ void
 jobs_enter_owner(JobsCall *call, Oid owner)
 {
 	enter(call, owner);
+	call->role = owner;
 }
 
 /*
