@@ -134,6 +134,21 @@ is(status($node, 'postgres', 'passes'), $passes, 'and no other');
 reload('jobs.worker_databases', q(''));
 due_job($node, 'postgres');
 swept($node, 'postgres', 'an empty list means all');
+
+# Schedules ------------------------------------------------------------------------
+$node->safe_psql('postgres', <<'SQL');
+CREATE ROLE ann;
+SELECT jobs.add_user('ann@example.org', 'ann');
+SET ROLE ann;
+SELECT jobs.add_schedule(n, '@yearly', '{"function": "@test:worker"}') FROM unnest(ARRAY['broken', 'of ann']) n;
+RESET ROLE;
+UPDATE jobs_store.schedule SET next_run = now(), job = CASE name WHEN 'broken' THEN '{"function": "@test:gone"}' ELSE job END;
+SQL
+ok($node->poll_query_until('postgres', q{SELECT string_agg(concat_ws(' ', name, last_status, error_code), ', ' ORDER BY name)
+	FROM jobs.schedules WHERE next_run > now()}, 'broken JB404, of ann PENDING'), 'a schedule adds its job, and another one has its error, with nobody claiming');
+is($node->safe_psql('postgres', 'SELECT u.email FROM jobs_store.user_account u JOIN jobs_store.job j ON j.created_by_id = u.id JOIN jobs.schedules s ON s.last_job_id = j.id'),
+	'ann@example.org', 'the job belongs to the user of the schedule');
+
 my ($code, $out, $err) = $node->psql('postgres', "\\set VERBOSITY sqlstate\nALTER SYSTEM SET jobs.worker_databases = 'a,,b'");
 like($err, qr/22023/, 'what is no list is refused');
 
