@@ -7,6 +7,8 @@
 #   make bench             measure, next to its peers; B=held S=60 C=8 one scenario,
 #                          for so many seconds with so many clients
 #   make warnings, lint    what the tests cannot see
+#   make test-valgrind, test-asan
+#                          the suites on servers under a sanitizer; T=claim as above
 #   make test-versions     every suite on each supported server, in systems of
 #                          their own; V="17 18" only these
 #   make fuzz              random JSON; FUZZ_SECONDS=60 for how long
@@ -74,7 +76,7 @@ test-versions:
 fuzz:
 	@test/fuzz/run
 
-.PHONY: fuzz torture faults setup demo test test-versions replay bench warnings lint
+.PHONY: fuzz torture faults setup demo test test-valgrind test-asan test-versions replay bench warnings lint
 setup:
 	@test/setup
 
@@ -92,6 +94,12 @@ torture: setup
 
 faults: setup
 	@test/cluster test/run faults
+
+# They start servers of their own as test does.
+test-valgrind test-asan: export EXTRA_CONF = fsync = off
+test-valgrind test-asan: test-%: setup
+	@test/setup $*
+	@SANITIZER=$* test/cluster test/sanitize '$(T)'
 
 replay: setup
 	@test -f '$(TRACE)/jobs.csv' || { echo "usage: make replay TRACE=<folder with jobs.csv and agents.csv>" >&2; exit 2; }
