@@ -24,7 +24,7 @@ int			jobs_json_max_depth = 64;
 int			jobs_json_max_size_kb = 64 * 1024;
 bool		jobs_direct = true;
 bool		jobs_worker = true;
-int			jobs_worker_interval = 1000;
+int			jobs_worker_interval = 5 * 1000;
 int			jobs_worker_discovery_interval = 60 * 1000;
 int			jobs_max_workers = 2;
 char	   *jobs_worker_databases = NULL;
@@ -75,12 +75,12 @@ static const IntSetting int_settings[] = {
 		"0 makes a pass with every claim, -1 none: then call jobs.sweep() from elsewhere.",
 	&jobs_sweep_interval, -1, INT_MAX, PGC_USERSET, GUC_UNIT_MS},
 	{"jobs.worker_discovery_interval",
-		"How often a background worker looks whether a database has the extension by now.",
-		"This is also the longest wait after passes that failed.",
+		"Longest time between two visits of background workers to a database.",
+		"That is how often they look whether one has the extension by now, or work that was not to be foreseen, and the longest wait after passes that failed.",
 	&jobs_worker_discovery_interval, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 	{"jobs.worker_interval",
-		"Time between two maintenance passes of background workers in a database.",
-	NULL, &jobs_worker_interval, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
+		"Shortest time between two maintenance passes of background workers in a database.",
+		"While nobody uses the extension there, the next one comes when something is due.", &jobs_worker_interval, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 };
 
 /* A list of names, as in other settings of the server. */

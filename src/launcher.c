@@ -8,8 +8,11 @@
  * database each and end. How long a database then waits for the next pass:
  *
  * - none, when the pass left work;
- * - jobs.worker_interval, when it did what was to be done, and after one that
- *	 failed when there are tenants after the one that made it fail;
+ * - jobs.worker_interval, when sessions use the extension or jobs were moved, and
+ *	 after one that failed when there are tenants after the one that made it fail;
+ * - otherwise until the next thing is due that the rows tell of, but not longer
+ *	 than twice as long as the last time, up to jobs.worker_discovery_interval (a
+ *	 transaction that was at work during the pass may have brought something);
  * - after a round of all tenants with a failure twice as long as after the one
  *	 before, up to jobs.worker_discovery_interval;
  * - jobs.worker_discovery_interval, when there was nothing for it, say no
@@ -53,7 +56,7 @@ PG_FUNCTION_INFO_V1(jobs_worker_status);
 /* Seconds until the launcher is started again when it ended. */
 #define RESTART_S 5
 
-/* Doublings of the wait after failures. */
+/* Doublings of the wait, at most. */
 #define MAX_DOUBLINGS 20
 
 /* What pg_database says, in the memory of one look. */
@@ -153,6 +156,21 @@ read_databases(void)
 	return databases;
 }
 
+/* After a pass that has done what there was to do. */
+static int64
+wait_when_done(const JobsDatabase *database, int64 interval, int64 longest)
+{
+	int64		until_due = 0;
+
+	if (database->more)
+		return 0;
+	if (database->noticed || database->idle == 0)
+		return interval;
+	if (database->next_due > database->ended)
+		until_due = TimestampDifferenceMilliseconds(database->ended, database->next_due) + 1;
+	return Min(Min(interval << Min(database->idle, MAX_DOUBLINGS), longest), Max(until_due, interval));
+}
+
 /* When the next pass is to begin, in ms after the last one. */
 static int64
 wait_after(const JobsDatabase *database)
@@ -165,8 +183,8 @@ wait_after(const JobsDatabase *database)
 		case JOBS_PASS_NONE:
 			return 0;
 		case JOBS_PASS_DONE:
-			if (database->more)
-				return 0;
+			if (database->failures == 0)
+				return wait_when_done(database, interval, longest);
 			break;
 		case JOBS_PASS_FAILED:
 			break;

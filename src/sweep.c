@@ -34,6 +34,18 @@ static JobsStatement anything_due = {
 	.expected = SPI_OK_SELECT
 };
 
+/* The same for the future; who has start timeouts is looked at always. */
+static JobsStatement next_due = {
+	.sql = "SELECT least((SELECT x.check_at FROM jobs_store.waiting x WHERE x.tenant = $1 ORDER BY x.check_at LIMIT 1),"
+	" (SELECT x.check_at FROM jobs_store.lease x WHERE x.tenant = $1 ORDER BY x.check_at LIMIT 1),"
+	" (SELECT x.expires FROM jobs_store.notice x WHERE x.tenant = $1 ORDER BY x.expires LIMIT 1),"
+	" (SELECT x.next_run FROM jobs_store.schedule x WHERE x.tenant = $1 AND x.next_run IS NOT NULL ORDER BY x.next_run LIMIT 1),"
+	" (SELECT min(x.next_look) FROM jobs_store.retention x WHERE x.tenant = $1),"
+	" (SELECT $2 FROM jobs_store.function_policy x WHERE x.tenant = $1 AND x.start_timeout IS NOT NULL LIMIT 1))",
+	.types = "iz",
+	.expected = SPI_OK_SELECT
+};
+
 /* How many rows one step takes at most; part of the statements below. */
 #define STEP "1000"
 
@@ -288,6 +300,17 @@ jobs_sweep_tenant(JobsCall *call, bool seldom)
 		(void) jobs_limit_forget_keys(call);
 	jobs_prune_some(call);
 	return moved;
+}
+
+/* When the tenant has something to do next, as far as its rows tell; infinity: never. */
+TimestampTz
+jobs_sweep_next_due(JobsCall *call)
+{
+	JobsResult	found = jobs_run(&next_due, A_INT4(call->caller.tenant), A_TIME(GetCurrentTimestamp()));
+	bool		none;
+	Datum		due = jobs_column(&found, 0, 1, &none);
+
+	return none ? DT_NOEND : DatumGetTimestampTz(due);
 }
 
 /* A pass by a session: what comes seldom, once in so long. */

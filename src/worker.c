@@ -61,6 +61,7 @@ typedef struct Pass
 	bool		more;			/* some tenant has more to do */
 	bool		seldom;
 	int64		moved;
+	TimestampTz next_due;		/* of the tenants that have nothing more to do now */
 } Pass;
 
 /* What a database has of the extension. */
@@ -77,21 +78,26 @@ static JobsStatement next_tenant = {
 	.expected = SPI_OK_SELECT
 };
 
-/* A session that uses the extension says so, once: the launcher need not look whether it is there. */
+/*
+ * A session uses the extension: the launcher need not look whether it is there,
+ * and may expect work. One byte, written without the lock when it is not set yet.
+ * It may be lost, or noted for another database whose entry took the place of this
+ * one's, which costs a pass, or the wait until the next.
+ */
 void
 jobs_database_note_use(void)
 {
-	static uint64 noted = 0;
-	JobsDatabase *entry;
+	static JobsDatabase *mine = NULL;
 
-	if (noted == jobs_storage_epoch())
-		return;
-	noted = jobs_storage_epoch();
-	entry = jobs_database_lock(MyDatabaseId);
-	if (entry == NULL)
-		return;
-	entry->noticed = true;
-	jobs_database_unlock();
+	if (mine == NULL || mine->oid != MyDatabaseId)
+	{
+		mine = jobs_database_lock(MyDatabaseId);
+		if (mine == NULL)
+			return;
+		jobs_database_unlock();
+	}
+	if (!mine->noticed)
+		mine->noticed = true;
 }
 
 static bool
@@ -198,6 +204,8 @@ sweep_next(JobsCall *call, Pass *pass)
 	pass->moved += moved;
 	pass->again = moved > 0 && ++pass->rounds < TENANT_ROUNDS;
 	pass->more |= moved > 0 && !pass->again;
+	if (moved == 0)
+		pass->next_due = Min(pass->next_due, jobs_sweep_next_due(call));
 	return true;
 }
 
@@ -239,14 +247,18 @@ describe_error(void *arg)
 static Pass
 begin_pass(void)
 {
-	Pass		pass = {.started = GetCurrentTimestamp()};
+	Pass		pass = {.started = GetCurrentTimestamp(), .next_due = DT_NOEND};
 	JobsDatabase *entry = jobs_database_lock(MyDatabaseId);
 
 	if (entry == NULL)
 		return pass;
 	if (entry->resume == 0)
+	{
 		entry->with_seldom = jobs_sweep_seldom_due(&entry->seldom, pass.started);
+		entry->next_due = DT_NOEND;
+	}
 	entry->started = pass.started;
+	entry->idle = entry->noticed ? 0 : entry->idle + 1;
 	entry->noticed = false;
 	pass.tenant = entry->resume;
 	pass.seldom = entry->with_seldom;
@@ -268,6 +280,9 @@ end_pass(const Pass *pass, JobsOutcome outcome, bool to_end)
 	entry->ended = now;
 	entry->passes++;
 	entry->moved += pass->moved;
+	if (pass->moved > 0)
+		entry->idle = 0;
+	entry->next_due = Min(entry->next_due, pass->next_due);
 	entry->more = outcome == JOBS_PASS_DONE && (pass->more || !to_end);
 	if (to_end)
 	{

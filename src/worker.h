@@ -38,10 +38,12 @@ typedef struct JobsDatabase
 	TimestampTz started;		/* the last pass; 0: none */
 	TimestampTz ended;
 	TimestampTz seldom;			/* when the steps that seldom come last began */
+	TimestampTz next_due;		/* when the next thing is due that is known of */
 	int64		passes;
 	int64		moved;			/* jobs, by all passes */
 	int			pid;			/* of the worker; 0: none */
 	int			failures;		/* rounds of all tenants in which a pass failed, since one without */
+	int			idle;			/* passes in a row that had nothing to do, nobody using the extension */
 	int32		resume;			/* the tenant at which the last pass was; 0: it came to the end */
 	bool		launched;		/* a worker was asked for and has not finished its pass */
 	bool		more;			/* the last pass left work */

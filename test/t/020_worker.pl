@@ -7,7 +7,13 @@ use Jobs;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = preloaded_node('main');
+# What the workers run is explained in the log; which process a line is from stands before it.
+my $node = preloaded_node('main', <<'CONF');
+shared_preload_libraries = 'jobs, auto_explain'
+auto_explain.log_min_duration = 0
+auto_explain.log_nested_statements = on
+log_line_prefix = '<%b> '
+CONF
 install($node, 'postgres');
 
 # Start --------------------------------------------------------------------------
@@ -151,6 +157,12 @@ is($node->safe_psql('postgres', 'SELECT u.email FROM jobs_store.user_account u J
 
 my ($code, $out, $err) = $node->psql('postgres', "\\set VERBOSITY sqlstate\nALTER SYSTEM SET jobs.worker_databases = 'a,,b'");
 like($err, qr/22023/, 'what is no list is refused');
+
+# Plans ----------------------------------------------------------------------------
+my @explained = grep { /^jobs worker> .*plan:/ } split /^</m, slurp_file($node->logfile);
+cmp_ok(scalar @explained, '>', 100, 'what workers run is in the log');
+ok((grep { /Index[^\n]* Scan using tenant_pkey/ } @explained), 'they find the tenants by key');
+is(join('', grep { /Seq Scan on (?!ready_seq)|Bitmap|Hash (?:Anti |Semi |Left |Right )?Join|Merge Join/ } @explained), '', 'no plan reads a whole table');
 
 $node->stop;
 done_testing();
