@@ -45,3 +45,8 @@ CREATE FUNCTION jobs.add_dependencies(job_id uuid, depends_on uuid[]) RETURNS jo
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_add_dependencies' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION jobs.add_dependencies(uuid, uuid[]) IS 'makes a job that is CREATED or PENDING wait for further jobs to be COMPLETED; a PENDING one is CREATED again. Answers its history entry then. For editors of the job. Errors: 22004, 22023 (more than 10000, or the job would wait for itself), 0A000 (repeatable read or serializable), 42501, JB404, JB409 (in flight or ended)';
+
+CREATE FUNCTION jobs.update_job_agent(job_id uuid, assigned_agent jobs.new_job_assigned_agent) RETURNS jobs.job
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'jobs_update_job_agent' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION jobs.update_job_agent(uuid, jobs.new_job_assigned_agent) IS 'assigns a job that is CREATED or PENDING to an agent, in place of the agent or pool that it was assigned to; only that one can claim it then, and it is the last in the queue of that agent. Answers the job. For editors. Errors: 22004, 42501, JB404 (job or agent), JB409 (in flight or ended)';

@@ -119,3 +119,49 @@ CREATE VIEW jobs.schedules WITH (security_barrier) AS
 	WHERE s.tenant = (SELECT jobs_store.caller_tenant())
 		AND ((SELECT jobs.is_administrator()) OR s.created_by_id = (SELECT jobs.current_user_id()));
 COMMENT ON VIEW jobs.schedules IS 'the schedules of the caller, or all for administrators. last_run is the time that the last job was for, last_status how that job is now, NULL once it was pruned. last_skipped is the last time for which no job came, and skip_reason why. error says why no job could be added at last_error; the next job that can be clears it. paused is since when';
+
+CREATE VIEW jobs.agent_stats WITH (security_barrier) AS
+	SELECT g.id AS agent_id, g.name AS agent, g.host_os, g.agent_version, u.email AS registered_by,
+		(SELECT pg_catalog.count(*) FROM jobs_store.agent_function f WHERE f.tenant = g.tenant AND f.agent_id = g.id) AS functions,
+		(SELECT pg_catalog.count(*) FROM jobs_store.agent_pool_member m WHERE m.tenant = g.tenant AND m.agent_id = g.id) AS pools,
+		l.in_flight, l.lost, l.last_seen, l.next_expiry
+	FROM jobs_store.agent g
+		LEFT JOIN jobs_store.user_account u ON u.tenant = g.tenant AND u.id = g.created_by_id
+		CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS in_flight, pg_catalog.count(*) FILTER (WHERE x.status = 'UNKNOWN') AS lost,
+				pg_catalog.max(x.expires - x.lease_ms * '1 ms'::interval) FILTER (WHERE x.status <> 'UNKNOWN') AS last_seen, pg_catalog.min(x.expires) AS next_expiry
+			FROM jobs_store.lease x WHERE x.tenant = g.tenant AND x.agent_id = g.id
+				AND ((SELECT jobs.is_administrator()) OR jobs_store.may_see(x.job_id))) l
+	WHERE g.tenant = (SELECT jobs_store.caller_tenant());
+COMMENT ON VIEW jobs.agent_stats IS 'the agents now, one row each: how many functions it serves and pools it is in, its jobs in flight, and how many of those are UNKNOWN (lost). last_seen is its last report or heartbeat on a job that it still has, next_expiry when the first of its leases ends; NULL when it has none';
+
+-- Nobody claims from a lane: none of the agents that it is for serves the function.
+CREATE VIEW jobs_store.unserved_lane AS
+	SELECT n.tenant, n.lane FROM jobs_store.lane n
+	WHERE NOT EXISTS (SELECT FROM jobs_store.agent_function f
+		WHERE f.tenant = n.tenant AND f.function_id = n.function_id
+			AND (n.assigned_agent_id IS NULL OR f.agent_id = n.assigned_agent_id)
+			AND (n.assigned_agent_pool_id IS NULL OR EXISTS (SELECT FROM jobs_store.agent_pool_member m
+				WHERE m.tenant = n.tenant AND m.agent_id = f.agent_id AND m.agent_pool_id = n.assigned_agent_pool_id)));
+COMMENT ON VIEW jobs_store.unserved_lane IS 'lanes that no agent serves';
+
+CREATE VIEW jobs.stuck_jobs WITH (security_barrier) AS
+	SELECT k.job_id, n.name AS function, s.name AS status, s.created AS status_since, k.reason
+	FROM (SELECT r.tenant, r.job_id, r.lane, 'no agent serves its function' AS reason
+			FROM jobs_store.ready r JOIN jobs_store.unserved_lane u ON u.tenant = r.tenant AND u.lane = r.lane
+		UNION ALL
+		SELECT r.tenant, r.job_id, r.lane, 'its function is paused'
+			FROM jobs_store.ready r JOIN jobs_store.lane_function f ON f.tenant = r.tenant AND f.lane = r.lane
+				JOIN jobs_store.function_policy p ON p.tenant = r.tenant AND p.name = f.name
+			WHERE p.paused IS NOT NULL
+		UNION ALL
+		SELECT w.tenant, w.job_id, w.lane, 'it is due, and no sweep has come for a minute'
+			FROM jobs_store.waiting w WHERE w.check_at < pg_catalog.now() - '1 min'::interval
+		UNION ALL
+		SELECT l.tenant, l.job_id, l.lane, CASE WHEN l.status = 'UNKNOWN' THEN 'its agent was not heard of in time'
+				ELSE 'its lease ran out, and no sweep has come for a minute' END
+			FROM jobs_store.lease l WHERE l.status = 'UNKNOWN' OR l.expires < pg_catalog.now() - '1 min'::interval) k
+		JOIN jobs_store.lane_function n ON n.tenant = k.tenant AND n.lane = k.lane
+		JOIN jobs_store.current_status s ON s.tenant = k.tenant AND s.job_id = k.job_id
+	WHERE k.tenant = (SELECT jobs_store.caller_tenant())
+		AND ((SELECT jobs.is_administrator()) OR jobs_store.may_see(k.job_id));
+COMMENT ON VIEW jobs.stuck_jobs IS 'jobs that will not get on by themselves, or not as they should, and why: one row a reason. What waits for its time, another job or its turn is not here; jobs.explain_job says that';

@@ -11,7 +11,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA jobs, jobs_store FROM PUBLIC;
 GRANT USAGE ON SCHEMA jobs TO PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs TO PUBLIC;
 GRANT SELECT ON jobs.job_list, jobs.job_status_list, jobs.queue_stats, jobs.throughput,
-	jobs.function_policies, jobs.retention, jobs.schedules TO PUBLIC;
+	jobs.function_policies, jobs.retention, jobs.schedules, jobs.agent_stats, jobs.stuck_jobs TO PUBLIC;
 
 -- Functions in a view run with the rights of who reads the view.
 GRANT EXECUTE ON FUNCTION jobs_store.caller_tenant(), jobs_store.part_id(uuid, integer),

@@ -44,6 +44,7 @@ INSERT INTO expected VALUES
 	('jobs.create_access_by_email', 1, 'v', false, 'u', true),
 	('jobs.current_tenant_id', 1, 's', false, 'r', true),
 	('jobs.current_user_id', 1, 's', false, 'r', true),
+	('jobs.explain_job', 1, 's', false, 'r', true),
 	('jobs.finish_and_claim', 1, 'v', false, 'u', true),
 	('jobs.from_dict', 1, 's', false, 's', false),
 	('jobs.from_json', 1, 's', false, 's', false),
@@ -81,6 +82,7 @@ INSERT INTO expected VALUES
 	('jobs.next_statuses', 1, 'i', false, 's', false),
 	('jobs.pause_function', 1, 'v', false, 'u', true),
 	('jobs.pause_schedule', 1, 'v', false, 'u', true),
+	('jobs.poll_job', 1, 'v', false, 'u', true),
 	('jobs.prune', 1, 'v', false, 'u', true),
 	('jobs.read_bytes', 1, 's', false, 'r', true),
 	('jobs.read_json', 1, 's', false, 'r', true),
@@ -108,6 +110,7 @@ INSERT INTO expected VALUES
 	('jobs.update_display_name', 1, 'v', false, 'u', true),
 	('jobs.update_external_identifier', 1, 'v', false, 'u', true),
 	('jobs.update_job', 1, 'v', false, 'u', true),
+	('jobs.update_job_agent', 1, 'v', false, 'u', true),
 	('jobs.update_job_status', 2, 'v', false, 'u', true),
 	('jobs.update_model', 1, 'v', false, 'u', true),
 	('jobs.update_properties', 1, 'v', false, 'u', true),
@@ -166,7 +169,7 @@ SELECT is_empty(
 SELECT set_eq(
 	$$SELECT c.oid::regclass::text || ' ' || a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
 	WHERE c.oid IN (SELECT pg_temp.members('pg_class')) AND a.grantee <> c.relowner$$,
-	$$SELECT 'jobs.' || unnest(ARRAY['job_list', 'job_status_list', 'queue_stats', 'throughput', 'function_policies', 'retention', 'schedules']) || ' SELECT'$$,
+	$$SELECT 'jobs.' || unnest(ARRAY['job_list', 'job_status_list', 'queue_stats', 'throughput', 'function_policies', 'retention', 'schedules', 'agent_stats', 'stuck_jobs']) || ' SELECT'$$,
 	'the views of schema jobs may be read by PUBLIC, and nothing else may be done');
 SELECT set_eq(
 	$$SELECT n.nspname::text || ' ' || a.privilege_type FROM pg_namespace n, aclexplode(n.nspacl) a

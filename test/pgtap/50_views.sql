@@ -87,5 +87,32 @@ SELECT jobs.cancel_job(pg_temp.id('of ann')) IS NULL AS ignored \gset
 SELECT throws_ok(format('SELECT pg_temp.as_role(%L, %L)', r, q), '42501', NULL, format('%s: %s', r, q))
 FROM unnest(ARRAY['t_ann', 't_carol', 't_nobody']) r, unnest(ARRAY['SELECT count(*) FROM jobs_store.visible_job', 'SELECT count(*) FROM jobs_store.full_job', 'SELECT jobs_store.caller_tenant()', 'SELECT jobs_store.new_id()', 'SELECT nextval(''jobs_store.ready_seq'')']) q;
 
+-- The agents, and what does not get on.
+RESET ROLE;
+SELECT count(jobs.cancel_job(id)) AS ignored FROM jobs.job_list WHERE NOT jobs.is_terminal(status) \gset
+DELETE FROM jobs_store.notice;
+SELECT pg_temp.note('pool', jobs.add_agent_pool('pool')) IS NULL AS ignored, jobs.add_agent_to_pool(pg_temp.id('agent'), pg_temp.id('pool')) \gset
+SELECT pg_temp.take('stuck: of agent'), pg_temp.take('stuck: lost') \gset ignored_
+UPDATE jobs_store.lease SET expires = '2000-01-01 00:01 UTC', lease_ms = 60000 WHERE job_id = pg_temp.id('stuck: of agent');
+UPDATE jobs_store.lease SET expires = '2000-01-01 00:00 UTC', status = 'UNKNOWN' WHERE job_id = pg_temp.id('stuck: lost');
+SELECT is((functions, pools, in_flight, lost, last_seen AT TIME ZONE 'UTC', next_expiry AT TIME ZONE 'UTC')::text, '(1,1,2,1,"2000-01-01 00:00:00","2000-01-01 00:00:00")', 'an agent, its functions and its jobs') FROM jobs.agent_stats WHERE agent_id = pg_temp.id('agent');
+SELECT is(pg_temp.as_role('t_ann', 'SELECT in_flight FROM jobs.agent_stats WHERE agent = ''agent'''), '0', 'ann sees the agent, and not the jobs of others');
+SELECT is(pg_temp.as_role('t_carol', 'SELECT count(*) FROM jobs.agent_stats WHERE agent = ''agent'''), '0', 'another tenant does not see it');
+SELECT is(pg_temp.as_role('t_nobody', 'SELECT count(*) FROM jobs.agent_stats'), '0', 'nor does nobody');
+SELECT results_eq('SELECT pg_temp.label(job_id), reason FROM jobs.stuck_jobs ORDER BY 1',
+	$$VALUES ('stuck: lost', 'its agent was not heard of in time'), ('stuck: of agent', 'its lease ran out, and no sweep has come for a minute')$$, 'what agents do not get on with');
+UPDATE jobs_store.lease SET status = 'RUNNING', expires = '2100-01-01';
+SELECT pg_temp.note('idle', jobs.register_agent('idle')) IS NULL AS ignored, pg_temp.note('idle pool', jobs.add_agent_pool('idle pool')), jobs.add_agent_to_pool(pg_temp.id('idle'), pg_temp.id('idle pool')) \gset
+SELECT pg_temp.add('stuck: for idle', jsonb_build_object('assigned_agent_id', pg_temp.id('idle'))), pg_temp.add('stuck: for idle pool', jsonb_build_object('assigned_agent_pool_id', pg_temp.id('idle pool'))),
+	pg_temp.add('stuck: for pool', jsonb_build_object('assigned_agent_pool_id', pg_temp.id('pool'))), pg_temp.add('stuck: for all'),
+	pg_temp.add('stuck: due', '{"run_after": "2100-01-01"}'), pg_temp.make_due('stuck: due'), pg_temp.add('stuck: not due', '{"run_after": "2100-01-01"}') \gset ignored_
+UPDATE jobs_store.waiting SET check_at = now() - interval '2 min' WHERE job_id = pg_temp.id('stuck: due');
+SELECT results_eq('SELECT pg_temp.label(job_id), status::text, reason FROM jobs.stuck_jobs ORDER BY 1',
+	$$VALUES ('stuck: due', 'CREATED', 'it is due, and no sweep has come for a minute'), ('stuck: for idle', 'PENDING', 'no agent serves its function'), ('stuck: for idle pool', 'PENDING', 'no agent serves its function')$$,
+	'what is for nobody, and what is due');
+SELECT is(pg_temp.as_role('t_ann', 'SELECT count(*) FROM jobs.stuck_jobs'), '0', 'not for ann, whose jobs those are not');
+SELECT jobs.pause_function('@t:one') \gset ignored_
+SELECT set_has('SELECT pg_temp.label(job_id), function, reason FROM jobs.stuck_jobs', $$VALUES ('stuck: for all', '@t:one', 'its function is paused'), ('stuck: for idle', '@t:one', 'its function is paused')$$, 'and what is paused');
+
 SELECT * FROM finish();
 ROLLBACK;
