@@ -11,6 +11,9 @@
 #                          the suites on servers under a sanitizer; T=claim as above
 #   make test-versions     every suite on each supported server, in systems of
 #                          their own; V="17 18" only these
+#   make deb               a package for Debian, tried in a system of its own; V=17
+#   make dist              the sources of the last commit, as .tar.gz and .zip (PGXN)
+#   make release-sql       keep the SQL of this version for the tests of updates
 #   make fuzz              random JSON; FUZZ_SECONDS=60 for how long
 #   make torture           kills, crashes, full disks: MINUTES=30
 #   make faults            what happens when it goes wrong at a certain place
@@ -71,6 +74,18 @@ demo test: export EXTRA_CONF = fsync = off
 # As root; what it makes is kept in .chroots, or where JOBS_CHROOTS says.
 test-versions:
 	@test/versions/run $(V)
+
+.PHONY: deb dist release-sql
+deb:
+	@test/versions/deb $(V)
+
+dist:
+	mkdir -p dist
+	git archive --prefix=$(EXTENSION)-$(EXTVERSION)/ -o dist/$(EXTENSION)-$(EXTVERSION).tar.gz HEAD
+	git archive --prefix=$(EXTENSION)-$(EXTVERSION)/ -o dist/$(EXTENSION)-$(EXTVERSION).zip HEAD
+
+release-sql: setup $(DATA_built)
+	@test/upgrade/freeze $(EXTVERSION)
 
 # The parsers' plain-C core, under libFuzzer and the sanitizers.
 fuzz:
