@@ -68,3 +68,24 @@ CREATE FUNCTION jobs.list_jobs(
 	SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'jobs_list_jobs' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION jobs.list_jobs(integer, integer, uuid, jobs.job_status_name, text, uuid, uuid, uuid, uuid, text, text, boolean, text, text) IS 'page (from 1) of size (0 to 100) jobs: the caller''s own, or with all_users all that the caller may see. A filter that is NULL does not filter; name is part of the file''s name in any letter case; archive_status is active, archived or all; sort is created or -created; count is exact, estimated (by the planner) or none. The pages of a table that does not change neither overlap nor skip. Errors: 22004, 22023';
+
+CREATE FUNCTION jobs.list_jobs_after(
+	cursor text DEFAULT NULL,
+	size integer DEFAULT 10,
+	model_id uuid DEFAULT NULL,
+	status_name jobs.job_status_name DEFAULT NULL,
+	function text DEFAULT NULL,
+	assigned_agent_id uuid DEFAULT NULL,
+	assigned_agent_pool_id uuid DEFAULT NULL,
+	agent_id uuid DEFAULT NULL,
+	created_by_id uuid DEFAULT NULL,
+	name text DEFAULT NULL,
+	archive_status text DEFAULT 'active',
+	all_users boolean DEFAULT false,
+	sort text DEFAULT '-created',
+	OUT items jobs.job[],
+	OUT next_cursor text
+)
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'jobs_list_jobs_after' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jobs.list_jobs_after(text, integer, uuid, jobs.job_status_name, text, uuid, uuid, uuid, uuid, text, text, boolean, text) IS 'the next size (1 to 100) jobs after cursor, which is next_cursor of the page before, NULL for the first page; filters and sort as in list_jobs, and the same from page to page. next_cursor is NULL on the last page. The cost of a page does not depend on how deep it is, and jobs that come or go meanwhile move no others. Errors: 22004, 22023 (also a cursor that is none)';

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * page.c
- *		Lists of jobs by page.
+ *		Lists of jobs by page, by number or by cursor.
  *
  * A page is read in two steps: which jobs, then all their parts by key in one
  * statement. The first is put together from the constant fragments below, one
@@ -13,11 +13,15 @@
  */
 #include "jobs.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(jobs_list_jobs);
+PG_FUNCTION_INFO_V1(jobs_list_jobs_after);
 
-/* Arguments of list_jobs. */
+/* Arguments of list_jobs; those of list_jobs_after, but for the cursor in place of the page and no count. */
 enum
 {
 	ARG_PAGE, ARG_SIZE, ARG_MODEL, ARG_STATUS, ARG_FUNCTION, ARG_ASSIGNED_AGENT,
@@ -192,7 +196,6 @@ list_arguments(FunctionCallInfo fcinfo, JobsCall *call, JobsArg *args)
 	args[n++] = PG_ARGISNULL(ARG_STATUS) ? A_NULL :
 		A_PTR(cstring_to_text(jobs_status_label(DatumGetJobsStatus(PG_GETARG_DATUM(ARG_STATUS)))));
 	args[n++] = A_ARG(ARG_SIZE);
-	args[n++] = A_INT8((int64) (PG_GETARG_INT32(ARG_PAGE) - 1) * PG_GETARG_INT32(ARG_SIZE));
 }
 
 /* How many jobs there are, exactly or as the planner thinks; -1: not asked. */
@@ -241,6 +244,7 @@ jobs_list_jobs(PG_FUNCTION_ARGS)
 	jobs_enter(fcinfo, &call);
 	body = list_body(fcinfo, &call);
 	list_arguments(fcinfo, &call, args);
+	args[11] = A_INT8((int64) (number - 1) * size);
 	total = count_jobs(count, body, args);
 	page = jobs_run(&fetch_page, A_INT4(call.caller.tenant), A_PTR(page_ids(body, order, args)),
 					jobs_datum(Int64GetDatum(total), total < 0), A_INT4(number), A_INT4(size),
@@ -248,4 +252,90 @@ jobs_list_jobs(PG_FUNCTION_ARGS)
 	result = jobs_column_copy(&call, &page, 0, 1);
 	jobs_leave(&call);
 	return result;
+}
+
+static JobsStatement fetch_jobs = {
+	.sql = "SELECT coalesce(array_agg(f.job ORDER BY u.n), '{}') FROM unnest($2) WITH ORDINALITY u(id, n)"
+	" JOIN jobs_store.full_job f ON f.tenant = $1 AND f.id = u.id",
+	.types = "iU",
+	.expected = SPI_OK_SELECT
+};
+
+/* As in list_jobs, but from a job on: one more than the page, to know whether there are others. */
+#define AFTER_TYPES "iuutuuuuttiu"
+
+/* The id of the job after which the page begins; NULL: the first page. */
+static pg_uuid_t *
+cursor_argument(FunctionCallInfo fcinfo)
+{
+	pg_uuid_t  *id;
+	char	   *word;
+
+	if (PG_ARGISNULL(ARG_PAGE))
+		return NULL;
+	word = text_to_cstring(PG_GETARG_TEXT_PP(ARG_PAGE));
+	id = palloc(sizeof(pg_uuid_t));
+	if (strlen(word) != UUID_LEN * 2 || strspn(word, "0123456789abcdef") != UUID_LEN * 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid cursor: \"%s\"", word),
+				 errhint("Give next_cursor of the page before, or NULL for the first.")));
+	(void) hex_decode(word, UUID_LEN * 2, (char *) id->data);
+	return id;
+}
+
+static text *
+cursor_of(const pg_uuid_t *id)
+{
+	char		hex[UUID_LEN * 2];
+
+	(void) hex_encode((const char *) id->data, UUID_LEN, hex);
+	return cstring_to_text_with_len(hex, sizeof(hex));
+}
+
+Datum
+jobs_list_jobs_after(PG_FUNCTION_ARGS)
+{
+	JobsCall	call;
+	JobsArg		args[12];
+	JobsResult	found;
+	TupleDesc	desc;
+	Datum		values[2] = {0};
+	bool		nulls[2] = {false, true};
+	pg_uuid_t  *cursor = cursor_argument(fcinfo);
+	int32		size = jobs_arg_range(fcinfo, ARG_SIZE, "size", 1, JOBS_MAX_PAGE);
+	const char *order;
+	const char *after;
+	Datum	   *ids = palloc(sizeof(Datum) * size);
+	int			count;
+	Datum		next = (Datum) 0;
+
+	jobs_arg_require(fcinfo, ARG_ALL_USERS, "all_users");
+	order = choose(fcinfo, ARG_SORT, "sort", sort_choices);
+	after = strstr(order, "DESC") != NULL ? "j.id < $12" : "j.id > $12";
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "result is not a row");
+	jobs_enter(fcinfo, &call);
+	list_arguments(fcinfo, &call, args);
+	args[10] = A_INT4(size + 1);
+	args[11] = A_PTR(cursor);
+	found = jobs_run_text(psprintf("SELECT j.id%s%s%s%s LIMIT $11", list_body(fcinfo, &call), cursor != NULL ? " AND " : "",
+								   cursor != NULL ? after : "", order), AFTER_TYPES, args);
+	count = Min(found.count, (uint64) size);
+	for (int i = 0; i < count; i++)
+		ids[i] = jobs_column(&found, i, 1, NULL);
+	if (found.count > (uint64) size)
+	{
+		MemoryContext old = MemoryContextSwitchTo(call.outer);
+
+		next = PointerGetDatum(cursor_of(DatumGetUUIDP(ids[count - 1])));
+		MemoryContextSwitchTo(old);
+		nulls[1] = false;
+	}
+	found = jobs_run(&fetch_jobs, A_INT4(call.caller.tenant),
+					 A_PTR(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
+	values[0] = jobs_column_copy(&call, &found, 0, 1);
+	values[1] = next;
+	jobs_leave(&call);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
