@@ -3,17 +3,23 @@
 -- pg_upgrade. Dropped columns are not seen; the order of the others is.
 SET search_path = pg_catalog, pg_temp;
 
+-- Since 17 the types of rows and arrays, which the server makes of itself, are
+-- members as well; they are left out.
 CREATE TEMP TABLE member AS
 SELECT d.classid, d.objid, pg_describe_object(d.classid, d.objid, 0) AS name
 FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid AND d.refclassid = 'pg_extension'::regclass
-WHERE e.extname = 'jobs' AND d.deptype = 'e';
+WHERE e.extname = 'jobs' AND d.deptype = 'e'
+	AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+		WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid
+			AND (t.typcategory = 'A' OR c.relkind <> 'c'));
 
--- Without the names of roles: owners are whoever installed it.
-CREATE FUNCTION pg_temp.privileges(acl aclitem[], owner oid) RETURNS text LANGUAGE sql AS $$
+-- What is granted, be it said or by default. Without the names of roles: owners are
+-- whoever installed it.
+CREATE FUNCTION pg_temp.privileges(acl aclitem[], kind "char", owner oid) RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(format('%s=%s', CASE a.grantee WHEN owner THEN 'owner' WHEN 0 THEN 'public'
 		ELSE a.grantee::regrole::text END, a.privilege_type), ' '
-		ORDER BY a.grantee <> owner, a.grantee, a.privilege_type), 'default')
-	FROM aclexplode(acl) a
+		ORDER BY a.grantee <> owner, a.grantee, a.privilege_type), 'nothing')
+	FROM aclexplode(coalesce(acl, acldefault(kind, owner))) a
 $$;
 
 CREATE TEMP VIEW line AS
@@ -25,15 +31,16 @@ WHERE e.extname = 'jobs'
 UNION ALL
 SELECT format('member|%s|%s', name, obj_description(objid, classid::regclass::name)) FROM member
 UNION ALL
-SELECT format('schema|%s|%s', n.nspname, pg_temp.privileges(n.nspacl, n.nspowner))
+SELECT format('schema|%s|%s', n.nspname, pg_temp.privileges(n.nspacl, 'n', n.nspowner))
 FROM pg_namespace n JOIN member m ON m.classid = 'pg_namespace'::regclass AND m.objid = n.oid
 UNION ALL
-SELECT format('function|%s|%s|%s', p.oid::regprocedure, pg_temp.privileges(p.proacl, p.proowner), pg_get_functiondef(p.oid))
+SELECT format('function|%s|%s|%s', p.oid::regprocedure, pg_temp.privileges(p.proacl, 'f', p.proowner), pg_get_functiondef(p.oid))
 FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
 WHERE p.prokind <> 'a'
 UNION ALL
 SELECT format('relation|%s|%s|%s|%s|%s|%s|%s|%s|%s', c.oid::regclass, c.relkind, c.relpersistence, c.relrowsecurity,
-	c.relreplident, c.reloptions, a.amname, pg_temp.privileges(c.relacl, c.relowner),
+	c.relreplident, c.reloptions, a.amname, pg_temp.privileges(c.relacl,
+		CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner),
 	CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END)
 FROM pg_class c JOIN member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
 	LEFT JOIN pg_am a ON a.oid = c.relam
@@ -64,7 +71,7 @@ FROM pg_trigger t JOIN member m ON m.classid = 'pg_class'::regclass AND m.objid 
 WHERE NOT t.tgisinternal
 UNION ALL
 SELECT format('type|%s|%s|%s|%s|%s|%s|%s', t.oid::regtype, t.typtype, t.typlen, t.typbyval, t.typalign, t.typnotnull,
-	pg_temp.privileges(t.typacl, t.typowner))
+	pg_temp.privileges(t.typacl, 'T', t.typowner))
 FROM pg_type t JOIN member m ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
 UNION ALL
 SELECT format('label|%s|%s|%s', e.enumtypid::regtype, rank() OVER (PARTITION BY e.enumtypid ORDER BY e.enumsortorder), e.enumlabel)
