@@ -25,6 +25,7 @@
 
 #include <unistd.h>
 
+#include "catalog/pg_collation.h"
 #include "common/pg_prng.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -47,8 +48,10 @@ jobs_fault_init(void)
 static void
 wait_for_lock(const char *point)
 {
-	Datum		key = Int64GetDatum(DatumGetInt32(DirectFunctionCall1(hashtext,
-																	  PointerGetDatum(cstring_to_text(point)))));
+	text	   *name = cstring_to_text(point);
+	int32		hash = DatumGetInt32(DirectFunctionCall1Coll(hashtext, DEFAULT_COLLATION_OID,
+															 PointerGetDatum(name)));
+	Datum		key = Int64GetDatum(hash);
 
 	DirectFunctionCall1(pg_advisory_lock_int8, key);
 	DirectFunctionCall1(pg_advisory_unlock_int8, key);
