@@ -11,8 +11,15 @@
 #include "jobs.h"
 
 #include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(jobs_explain_job);
+PG_FUNCTION_INFO_V1(jobs_job_obstacles);
+
+/* Columns of the statement below; before them stands the place of the row. */
+#define REASON 2
+#define MESSAGE 3
 
 /* How far the place in a lane is counted, and how many dependencies are named; part of the statement. */
 #define FAR		"10000"
@@ -94,33 +101,55 @@ static JobsStatement explain = {
 	.expected = SPI_OK_SELECT
 };
 
-static void
-put_reason(ReturnSetInfo *rsinfo, const JobsResult *found, uint64 row)
+/* Becomes the owner, too: to be ended with jobs_leave. */
+static JobsResult
+find_reasons(FunctionCallInfo fcinfo, JobsCall *call)
 {
-	Datum		values[4];
-	bool		nulls[4];
+	pg_uuid_t  *job_id;
 
-	for (int i = 0; i < 4; i++)
-		values[i] = jobs_column(found, row, i + 2, &nulls[i]);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	jobs_arg_require(fcinfo, 0, "job_id");
+	job_id = PG_GETARG_UUID_P(0);
+	jobs_enter(fcinfo, call);
+	if (strcmp(jobs_access_require(call, job_id, JOBS_VIEWER, "see"), "job") != 0)
+		jobs_error_not_found("job", job_id);
+	return jobs_run(&explain, A_INT4(call->caller.tenant), A_PTR(job_id));
 }
 
 Datum
 jobs_explain_job(PG_FUNCTION_ARGS)
 {
 	JobsCall	call;
-	JobsResult	found;
-	pg_uuid_t  *job_id;
+	JobsResult	found = find_reasons(fcinfo, &call);
+	MemoryContext old = MemoryContextSwitchTo(call.outer);
+	StringInfoData words;
 
-	jobs_arg_require(fcinfo, 0, "job_id");
-	job_id = PG_GETARG_UUID_P(0);
-	InitMaterializedSRF(fcinfo, 0);
-	jobs_enter(fcinfo, &call);
-	if (strcmp(jobs_access_require(&call, job_id, JOBS_VIEWER, "see"), "job") != 0)
-		jobs_error_not_found("job", job_id);
-	found = jobs_run(&explain, A_INT4(call.caller.tenant), A_PTR(job_id));
+	initStringInfo(&words);
 	for (uint64 row = 0; row < found.count; row++)
-		put_reason((ReturnSetInfo *) fcinfo->resultinfo, &found, row);
+		appendStringInfo(&words, "%s%s", row == 0 ? "" : "\n",
+						 TextDatumGetCString(jobs_column(&found, row, MESSAGE, NULL)));
+	MemoryContextSwitchTo(old);
+	jobs_leave(&call);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(words.data, words.len));
+}
+
+Datum
+jobs_job_obstacles(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	JobsCall	call;
+	JobsResult	found;
+
+	InitMaterializedSRF(fcinfo, 0);
+	found = find_reasons(fcinfo, &call);
+	for (uint64 row = 0; row < found.count; row++)
+	{
+		Datum		values[4];
+		bool		nulls[4];
+
+		for (int i = 0; i < 4; i++)
+			values[i] = jobs_column(&found, row, i + REASON, &nulls[i]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
 	jobs_leave(&call);
 	return (Datum) 0;
 }

@@ -45,6 +45,7 @@ INSERT INTO expected VALUES
 	('jobs.current_tenant_id', 1, 's', false, 'r', true),
 	('jobs.current_user_id', 1, 's', false, 'r', true),
 	('jobs.explain_job', 1, 's', false, 'r', true),
+	('jobs.job_obstacles', 1, 's', false, 'r', true),
 	('jobs.finish_and_claim', 1, 'v', false, 'u', true),
 	('jobs.from_dict', 1, 's', false, 's', false),
 	('jobs.from_json', 1, 's', false, 's', false),
