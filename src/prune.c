@@ -358,10 +358,10 @@ jobs_prune_some(JobsCall *call)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz began = now;
-	TimestampTz next;
 	JobsArg		t = A_INT4(call->caller.tenant);
 	MemoryContext memory;
 	JobsResult	found;
+	Datum		first;
 	bool		none;
 
 	if (IsolationUsesXactSnapshot())
@@ -369,8 +369,8 @@ jobs_prune_some(JobsCall *call)
 	looked_tenant = call->caller.tenant;
 	not_before = now + LOOK_US;
 	found = jobs_run(&next_look, t);
-	next = DatumGetTimestampTz(jobs_column(&found, 0, 1, &none));
-	if (none || next > now)
+	first = jobs_column(&found, 0, 1, &none);
+	if (none || DatumGetTimestampTz(first) > now)
 		return;
 
 	found = jobs_run(&take_due_rules, t, A_TIME(now));
@@ -378,6 +378,7 @@ jobs_prune_some(JobsCall *call)
 	for (uint64 row = 0; row < found.count; row++)
 	{
 		Walk		walk = walk_of(call, &found, row);
+		TimestampTz next;
 
 		do
 			step_in(memory, &walk, STEP);
