@@ -10,7 +10,7 @@
 #   make test-valgrind, test-asan
 #                          the suites on servers under a sanitizer; T=claim as above
 #   make test-versions     every suite on each supported server, in systems of
-#                          their own; V="17 18" only these
+#                          their own; V="17 18" only these, V=15-m32 a 32-bit one
 #   make deb               a package for Debian, tried in a system of its own; V=17
 #   make dist              the sources of the last commit, as .tar.gz and .zip (PGXN)
 #   make release-sql       keep the SQL of this version for the tests of updates
