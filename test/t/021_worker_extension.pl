@@ -72,13 +72,13 @@ due_job($node, 'd');
 swept($node, 'd', 'created again: served again');
 my $version = $node->safe_psql('d', "SELECT extversion FROM pg_extension WHERE extname = 'jobs'");
 $node->safe_psql('d', <<'SQL');
-BEGIN;
 SELECT count(*) FROM jobs.add_job('@test:worker', run_after => '2100-01-01');
-UPDATE jobs_store.waiting SET check_at = clock_timestamp();
 UPDATE pg_extension SET extversion = '0.0.1' WHERE extname = 'jobs';
-COMMIT;
 SQL
 status_becomes($node, 'd', "outcome = 'other version'", 'a version older than the library is seen');
+
+# Due only now: a pass that had begun before might have served it.
+$node->safe_psql('d', 'UPDATE jobs_store.waiting SET check_at = clock_timestamp()');
 launcher_looks($node, 'd');
 is($node->safe_psql('d', 'SELECT count(*) FROM jobs_store.waiting'), '1', 'and left alone');
 is(log_count($node, qr/extension "jobs" in database "d" has version 0.0.1/), 1, 'which is said once');
