@@ -228,8 +228,15 @@ UPDATE jobs_store.retention SET next_look = '-infinity', position = pg_temp.id('
 SELECT pg_temp.sweep() \gset ignored_
 SELECT is((SELECT count(*) FROM jobs_store.job j JOIN noted n ON n.id = j.id WHERE n.label LIKE 'm %'), 105::bigint, 'a sweep goes on from where the walk stands');
 SELECT is(position, '00000000-0000-0000-0000-000000000000', 'and begins anew at its end') FROM jobs_store.retention WHERE tenant = 1;
-UPDATE jobs_store.retention SET next_look = '-infinity';
-SELECT pg_temp.sweep() \gset ignored_
+-- As many as fit into the time of a pass: on a slow machine it takes more than one.
+DO $$
+BEGIN
+	FOR n IN 1..20 LOOP
+		UPDATE jobs_store.retention SET next_look = '-infinity';
+		PERFORM pg_temp.sweep();
+		EXIT WHEN NOT EXISTS (SELECT FROM jobs_store.job j JOIN noted n ON n.id = j.id WHERE n.label LIKE 'm %');
+	END LOOP;
+END $$;
 SELECT is((SELECT count(*) FROM jobs_store.job j JOIN noted n ON n.id = j.id WHERE n.label LIKE 'm %'), 0::bigint, 'with those from before');
 
 -- Claims prune as they sweep.
