@@ -89,12 +89,6 @@ static JobsStatement unpark = {
 	.expected = SPI_OK_UPDATE
 };
 
-static JobsStatement find_status = {
-	.sql = "SELECT name FROM jobs_store.current_status WHERE tenant = $1 AND job_id = $2",
-	.types = "iu",
-	.expected = SPI_OK_SELECT
-};
-
 /*
  * Out of the queue. While we wait for the lock of a row, a claim or a sweep may
  * move the job to another table; so it is looked for again until it was caught,
@@ -105,15 +99,14 @@ park_job(JobsCall *call, const pg_uuid_t *job_id)
 {
 	for (int i = 0; i < JOBS_MAX_CHASE; i++)
 	{
-		JobsResult	current;
 		JobsStatus	status;
 
 		CHECK_FOR_INTERRUPTS();
 		if (jobs_run(&park, A_INT4(call->caller.tenant), A_PTR(job_id), A_PTR(&call->caller.user_id)).count > 0 ||
 			jobs_run(&park_waiting, A_INT4(call->caller.tenant), A_PTR(job_id)).count > 0)
 			return;
-		current = jobs_run(&find_status, A_INT4(call->caller.tenant), A_PTR(job_id));
-		status = DatumGetJobsStatus(jobs_column(&current, 0, 1, NULL));
+		if (!jobs_current_status(call, job_id, &status))
+			jobs_error_not_found("job", job_id);
 		if (jobs_status_terminal(status))
 			return;
 		if (jobs_status_in_flight(status))

@@ -48,12 +48,6 @@ static JobsStatement move_waiting = {
 	.expected = SPI_OK_UPDATE
 };
 
-static JobsStatement find_status = {
-	.sql = "SELECT name FROM jobs_store.current_status WHERE tenant = $1 AND job_id = $2",
-	.types = "iu",
-	.expected = SPI_OK_SELECT
-};
-
 /*
  * Into another lane, or JB409. A claim or sweep that commits meanwhile moves the job
  * to another table; so it is looked for again until it was caught.
@@ -63,15 +57,14 @@ move(JobsCall *call, const pg_uuid_t *job_id, int32 lane)
 {
 	for (int i = 0; i < JOBS_MAX_CHASE; i++)
 	{
-		JobsResult	current;
 		JobsStatus	status;
 
 		CHECK_FOR_INTERRUPTS();
 		if (jobs_run(&move_ready, A_INT4(call->caller.tenant), A_PTR(job_id), A_INT4(lane)).count > 0 ||
 			jobs_run(&move_waiting, A_INT4(call->caller.tenant), A_PTR(job_id), A_INT4(lane)).count > 0)
 			return;
-		current = jobs_run(&find_status, A_INT4(call->caller.tenant), A_PTR(job_id));
-		status = DatumGetJobsStatus(jobs_column(&current, 0, 1, NULL));
+		if (!jobs_current_status(call, job_id, &status))
+			jobs_error_not_found("job", job_id);
 		if (status != JOBS_PENDING && status != JOBS_CREATED)
 			ereport(ERROR,
 					(errcode(ERRCODE_JOBS_WRONG_STATE),

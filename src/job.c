@@ -329,6 +329,23 @@ add_batch(JobsCall *call, JobsNewJob *batch, int count, bool numbered)
 	error_context_stack = context.previous;
 }
 
+static JobsStatement find_status = {
+	.sql = "SELECT name FROM jobs_store.current_status WHERE tenant = $1 AND job_id = $2",
+	.types = "iu",
+	.expected = SPI_OK_SELECT
+};
+
+/* False when there is no such job. */
+bool
+jobs_current_status(JobsCall *call, const pg_uuid_t *job_id, JobsStatus *status)
+{
+	JobsResult	found = jobs_run(&find_status, A_INT4(call->caller.tenant), A_PTR(job_id));
+
+	if (found.count > 0)
+		*status = DatumGetJobsStatus(jobs_column(&found, 0, 1, NULL));
+	return found.count > 0;
+}
+
 /* The job with all its parts, as a Datum that outlives jobs_leave. */
 Datum
 jobs_fetch_job(JobsCall *call, const pg_uuid_t *job_id)

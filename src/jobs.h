@@ -282,6 +282,7 @@ extern Datum jobs_list_of_resource(FunctionCallInfo fcinfo, JobsStatement *state
 
 /* job.c */
 extern Datum jobs_fetch_job(JobsCall *call, const pg_uuid_t *job_id);
+extern bool jobs_current_status(JobsCall *call, const pg_uuid_t *job_id, JobsStatus *status);
 
 /* lifecycle.c */
 extern Datum jobs_report(JobsCall *call, JobsReport *report);

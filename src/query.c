@@ -468,6 +468,7 @@ jobs_store_query(ReturnSetInfo *rsinfo, const char *sql, const char *letters, co
 	char		nulls[MAX_PARAMETERS];
 	Oid			types[MAX_PARAMETERS];
 	int			nargs = parameter_types_of(letters, types);
+	int			path = enter_path();
 	Portal		portal;
 	JobsResult	result;
 
@@ -482,6 +483,7 @@ jobs_store_query(ReturnSetInfo *rsinfo, const char *sql, const char *letters, co
 		SPI_freetuptable(result.table);
 	} while (result.count > 0);
 	SPI_cursor_close(portal);
+	leave_path(path);
 }
 
 /* Column counts from 1. */

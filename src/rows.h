@@ -52,7 +52,7 @@ enum
 	PERMIT_TENANT, PERMIT_LIMITER, PERMIT_SEQ, PERMIT_DUE
 };
 
-/* Of the tables that are only read, the places in the list above. */
+/* Of the tables that are only read, the places in the layouts of rows.c. */
 enum
 {
 	JOB_FUNCTION, JOB_MODEL, JOB_PARAMETERS

@@ -105,12 +105,6 @@ static JobsStatement due_schedules = {
 	.expected = SPI_OK_SELECT
 };
 
-static JobsStatement last_status = {
-	.sql = "SELECT name FROM jobs_store.current_status WHERE tenant = $1 AND job_id = $2",
-	.types = "iu",
-	.expected = SPI_OK_SELECT
-};
-
 static JobsStatement note_run = {
 	.sql = "UPDATE jobs_store.schedule SET next_run = $3, last_run = $4, last_job_id = $5,"
 	" last_error = NULL, error_code = NULL, error = NULL WHERE tenant = $1 AND name = $2",
@@ -478,12 +472,10 @@ read_schedule(JobsCall *call, const JobsResult *rows, uint64 row, DueSchedule *s
 static bool
 last_ended(DueSchedule *schedule)
 {
-	JobsResult	found;
+	JobsStatus	status;
 
-	if (schedule->last_job == NULL)
-		return true;
-	found = jobs_run(&last_status, A_INT4(schedule->call.caller.tenant), A_PTR(schedule->last_job));
-	return found.count == 0 || jobs_status_terminal(DatumGetJobsStatus(jobs_column(&found, 0, 1, NULL)));
+	return schedule->last_job == NULL ||
+		!jobs_current_status(&schedule->call, schedule->last_job, &status) || jobs_status_terminal(status);
 }
 
 static void

@@ -20,27 +20,18 @@
 
 PG_FUNCTION_INFO_V1(jobs_poll_job);
 
-static JobsStatement find_status = {
-	.sql = "SELECT name FROM jobs_store.current_status WHERE tenant = $1 AND job_id = $2",
-	.types = "iu",
-	.expected = SPI_OK_SELECT
-};
-
 /* As of now: each look identifies the caller again, and sees what has been committed. */
 static JobsStatus
 look(FunctionCallInfo fcinfo, const pg_uuid_t *job_id)
 {
 	JobsCall	call;
-	JobsResult	found;
 	JobsStatus	status;
 
 	jobs_enter(fcinfo, &call);
 	if (strcmp(jobs_access_require(&call, job_id, JOBS_VIEWER, "see"), "job") != 0)
 		jobs_error_not_found("job", job_id);
-	found = jobs_run(&find_status, A_INT4(call.caller.tenant), A_PTR(job_id));
-	if (found.count == 0)
+	if (!jobs_current_status(&call, job_id, &status))
 		jobs_error_not_found("job", job_id);
-	status = DatumGetJobsStatus(jobs_column(&found, 0, 1, NULL));
 	jobs_leave(&call);
 	return status;
 }
