@@ -69,6 +69,26 @@ CREATE FUNCTION jobs.list_jobs(
 	AS 'MODULE_PATHNAME', 'jobs_list_jobs' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION jobs.list_jobs(integer, integer, uuid, jobs.job_status_name, text, uuid, uuid, uuid, uuid, text, text, boolean, text, text) IS 'page (from 1) of size (0 to 100) jobs: the caller''s own, or with all_users all that the caller may see. A filter that is NULL does not filter; name is part of the file''s name in any letter case; archive_status is active, archived or all; sort is created or -created; count is exact, estimated (by the planner) or none. The pages of a table that does not change neither overlap nor skip. Errors: 22004, 22023';
 
+CREATE FUNCTION jobs.list_model_jobs(
+	model_id uuid,
+	page integer DEFAULT 1,
+	size integer DEFAULT 10,
+	status_name jobs.job_status_name DEFAULT NULL,
+	function text DEFAULT NULL,
+	assigned_agent_id uuid DEFAULT NULL,
+	assigned_agent_pool_id uuid DEFAULT NULL,
+	agent_id uuid DEFAULT NULL,
+	created_by_id uuid DEFAULT NULL,
+	name text DEFAULT NULL,
+	archive_status text DEFAULT 'active',
+	all_users boolean DEFAULT false,
+	sort text DEFAULT '-created',
+	count text DEFAULT 'exact'
+) RETURNS jobs.page_job
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'jobs_list_model_jobs' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jobs.list_model_jobs(uuid, integer, integer, jobs.job_status_name, text, uuid, uuid, uuid, uuid, text, text, boolean, text, text) IS 'list_jobs for the jobs that run on a model, which the caller must be allowed to see. Errors: 22004, 22023, JB404';
+
 CREATE FUNCTION jobs.list_jobs_after(
 	cursor text DEFAULT NULL,
 	size integer DEFAULT 10,

@@ -155,6 +155,40 @@ static const char *const checks[] = {
 	" UNION SELECT a.job_id, 'artifact' FROM jobs_store.artifact a WHERE a.tenant = $1) o"
 	" WHERE NOT EXISTS (SELECT FROM jobs_store.job j WHERE j.tenant = $1 AND j.id = o.job_id)",
 
+	"SELECT 'orphan', $2, o.id, format('a row of %s, and no such resource', o.place)"
+	" FROM (SELECT x.resource_id, 'file_revision' FROM jobs_store.file_revision x WHERE x.tenant = $1"
+	" UNION SELECT x.resource_id, 'file' FROM jobs_store.file x WHERE x.tenant = $1"
+	" UNION SELECT x.resource_id, 'comment' FROM jobs_store.comment x WHERE x.tenant = $1"
+	" UNION SELECT x.resource_id, 'access' FROM jobs_store.access x WHERE x.tenant = $1) o(id, place)"
+	" WHERE NOT EXISTS (SELECT FROM jobs_store.job x WHERE x.tenant = $1 AND x.id = o.id)"
+	" AND NOT EXISTS (SELECT FROM jobs_store.model x WHERE x.tenant = $1 AND x.id = o.id)"
+	" AND NOT EXISTS (SELECT FROM jobs_store.artifact x WHERE x.tenant = $1 AND x.id = o.id)",
+
+	"SELECT DISTINCT 'orphan', $2, x.revision_id, 'content of a revision that is not there'"
+	" FROM jobs_store.content x WHERE x.tenant = $1"
+	" AND NOT EXISTS (SELECT FROM jobs_store.file_revision r WHERE r.tenant = $1 AND r.id = x.revision_id)",
+
+	"SELECT 'orphan', $2, x.resource_id, format('comment %s answers %s, which is not there', x.id, x.parent_id)"
+	" FROM jobs_store.comment x WHERE x.tenant = $1 AND x.parent_id IS NOT NULL"
+	" AND NOT EXISTS (SELECT FROM jobs_store.comment p WHERE p.tenant = $1 AND p.resource_id = x.resource_id AND p.id = x.parent_id)",
+
+	/* Who and what a job needs to be handed out and to be seen. */
+	"SELECT 'reference', $2, j.id, format('%s %s is not there', m.kind, m.id) FROM jobs_store.job j"
+	" LEFT JOIN jobs_store.function_version f ON f.tenant = $1 AND f.id = j.function_id"
+	" LEFT JOIN jobs_store.user_account u ON u.tenant = $1 AND u.id = j.created_by_id"
+	" LEFT JOIN jobs_store.model o ON o.tenant = $1 AND o.id = j.model_id"
+	" LEFT JOIN jobs_store.agent a ON a.tenant = $1 AND a.id = j.assigned_agent_id"
+	" LEFT JOIN jobs_store.agent_pool p ON p.tenant = $1 AND p.id = j.assigned_agent_pool_id"
+	" CROSS JOIN LATERAL (VALUES ('function', j.function_id, f.id), ('user', j.created_by_id, u.id), ('model', j.model_id, o.id),"
+	" ('agent', j.assigned_agent_id, a.id), ('agent pool', j.assigned_agent_pool_id, p.id)) m(kind, id, found)"
+	" WHERE j.tenant = $1 AND m.id IS NOT NULL AND m.found IS NULL",
+
+	/* A schedule runs again unless it is paused, and there is somebody whose jobs it adds. */
+	"SELECT 'schedule', $2, NULL::uuid, format('schedule %s of user %s%s is paused since %s, and runs next at %s', s.name, s.created_by_id,"
+	" CASE WHEN u.id IS NULL THEN ', who is not there,' END, coalesce(s.paused::text, 'never'), coalesce(s.next_run::text, 'no time'))"
+	" FROM jobs_store.schedule s LEFT JOIN jobs_store.user_account u ON u.tenant = $1 AND u.id = s.created_by_id"
+	" WHERE s.tenant = $1 AND (u.id IS NULL OR (s.paused IS NULL) <> (s.next_run IS NOT NULL))",
+
 	/* What is drawn next comes after everything that is there. */
 	"SELECT 'sequence', $2, NULL::uuid, format('%s has %s, and its sequence is at %s', m.place, m.value, m.last)"
 	" FROM (SELECT 'ready', (SELECT max(seq) FROM jobs_store.ready WHERE tenant = $1), s.last_value FROM jobs_store.ready_seq s"

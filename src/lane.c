@@ -133,8 +133,9 @@ typedef struct AgentLanes
 } AgentLanes;
 
 static JobsStatement find_lanes = {
-	.sql = "SELECT l.lane, l.priority FROM jobs_store.agent_function f"
-	" CROSS JOIN LATERAL (SELECT x.lane, x.priority FROM jobs_store.lane x"
+	.sql = "SELECT l.lane, l.priority, l.keyed OR EXISTS (SELECT FROM jobs_store.function_policy p WHERE p.tenant = $1)"
+	" FROM jobs_store.agent_function f"
+	" CROSS JOIN LATERAL (SELECT x.lane, x.priority, x.concurrency_key IS NOT NULL AS keyed FROM jobs_store.lane x"
 	" WHERE x.tenant = $1 AND x.function_id = f.function_id"
 	" AND (x.assigned_agent_id IS NULL OR x.assigned_agent_id = $2)"
 	" AND (x.assigned_agent_pool_id IS NULL OR EXISTS (SELECT FROM jobs_store.agent_pool_member m"
@@ -146,9 +147,10 @@ static JobsStatement find_lanes = {
 };
 
 /*
- * What there is to know about lanes beyond where they are: few have a policy or a
- * key, and to ask for those costs next to nothing when there are none. In the
- * order of find_lanes; some may be other agents'.
+ * What there is to know about lanes beyond where they are. Asked for only where
+ * find_lanes says that there may be something: to plan this takes longer than all
+ * the rest of a session's first claim. In the order of find_lanes; some may be
+ * other agents'.
  */
 #define RULE_COLUMNS \
 	"n.lane, n.priority, coalesce(p.paused IS NOT NULL, false)," \
@@ -305,13 +307,25 @@ attach_rules(AgentLanes *agent, JobsCall *call, const JobsResult *found)
 	}
 }
 
+/* The rules of the lanes that were found, if any may have one. */
+static JobsResult
+ask_rules(JobsCall *call, AgentLanes *agent, const JobsResult *found)
+{
+	JobsResult	none = {0};
+
+	for (uint64 row = 0; row < found->count; row++)
+		if (get_bool(found, row, 3))
+			return jobs_run(&find_rules, A_INT4(call->caller.tenant), A_PTR(&agent->agent_id));
+	return none;
+}
+
 /* Asks for the lanes of an agent; the answer may be remembered (session.c). */
 static void
 ask_lanes(JobsCall *call, AgentLanes *agent, TimestampTz now)
 {
 	JobsStamp	asked = jobs_stamp(now);
 	JobsResult	found = jobs_run(&find_lanes, A_INT4(call->caller.tenant), A_PTR(&agent->agent_id));
-	JobsResult	rules = jobs_run(&find_rules, A_INT4(call->caller.tenant), A_PTR(&agent->agent_id));
+	JobsResult	rules = ask_rules(call, agent, &found);
 	JobsLane   *lanes = NULL;
 
 	if (found.count > 0)

@@ -143,6 +143,12 @@ static JobsStatement may_add_key = {
 	" AND x.kind = 'key' AND x.concurrency_key = n.concurrency_key AND x.size <> (SELECT count(*)" \
 	" FROM jobs_store.permit p WHERE p.tenant = $1 AND p.limiter = x.limiter) LIMIT 1) IS NULL"
 
+static JobsStatement any_key = {
+	.sql = "SELECT EXISTS (SELECT FROM jobs_store.lane n WHERE n.tenant = $1 AND n.concurrency_key IS NOT NULL)",
+	.types = "i",
+	.expected = SPI_OK_SELECT
+};
+
 static JobsStatement lock_idle_lanes = {
 	.sql = "SELECT n.lane FROM jobs_store.lane n WHERE n.tenant = $1 AND n.concurrency_key IS NOT NULL"
 	" AND" IDLE_LANE " LIMIT 1000 FOR UPDATE SKIP LOCKED",
@@ -274,11 +280,15 @@ int32
 jobs_limit_forget_keys(JobsCall *call)
 {
 	JobsArg		t = A_INT4(call->caller.tenant);
+	JobsResult	any;
 	JobsResult	idle;
 	Datum	   *lanes;
 	int32		removed;
 
 	if (IsolationUsesXactSnapshot())
+		return 0;
+	any = jobs_run(&any_key, t);
+	if (!DatumGetBool(jobs_column(&any, 0, 1, NULL)))
 		return 0;
 	idle = jobs_run(&lock_idle_lanes, t);
 	if (idle.count == 0)

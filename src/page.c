@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(jobs_list_jobs);
+PG_FUNCTION_INFO_V1(jobs_list_model_jobs);
 PG_FUNCTION_INFO_V1(jobs_list_jobs_after);
 
 /* Arguments of list_jobs; those of list_jobs_after, but for the cursor in place of the page and no count. */
@@ -26,7 +27,7 @@ enum
 {
 	ARG_PAGE, ARG_SIZE, ARG_MODEL, ARG_STATUS, ARG_FUNCTION, ARG_ASSIGNED_AGENT,
 	ARG_ASSIGNED_AGENT_POOL, ARG_AGENT, ARG_CREATED_BY, ARG_NAME,
-	ARG_ARCHIVE_STATUS, ARG_ALL_USERS, ARG_SORT, ARG_COUNT
+	ARG_ARCHIVE_STATUS, ARG_ALL_USERS, ARG_SORT, ARG_COUNT, ARGS
 };
 
 /*
@@ -224,8 +225,9 @@ page_ids(const char *body, const char *order, const JobsArg *args)
 	return DatumGetArrayTypeP(jobs_column(&found, 0, 1, NULL));
 }
 
-Datum
-jobs_list_jobs(PG_FUNCTION_ARGS)
+/* With a model that must be visible, its jobs. */
+static Datum
+list_page(FunctionCallInfo fcinfo, const pg_uuid_t *visible_model)
 {
 	JobsCall	call;
 	JobsArg		args[12];
@@ -242,6 +244,9 @@ jobs_list_jobs(PG_FUNCTION_ARGS)
 	order = choose(fcinfo, ARG_SORT, "sort", sort_choices);
 	count = choose(fcinfo, ARG_COUNT, "count", count_choices);
 	jobs_enter(fcinfo, &call);
+	if (visible_model != NULL &&
+		strcmp(jobs_access_require(&call, visible_model, JOBS_VIEWER, "list the jobs of"), "model") != 0)
+		jobs_error_not_found("model", visible_model);
 	body = list_body(fcinfo, &call);
 	list_arguments(fcinfo, &call, args);
 	args[11] = A_INT8((int64) (number - 1) * size);
@@ -252,6 +257,26 @@ jobs_list_jobs(PG_FUNCTION_ARGS)
 	result = jobs_column_copy(&call, &page, 0, 1);
 	jobs_leave(&call);
 	return result;
+}
+
+Datum
+jobs_list_jobs(PG_FUNCTION_ARGS)
+{
+	return list_page(fcinfo, NULL);
+}
+
+/* The arguments of list_jobs, but with the model first, which must not be NULL. */
+Datum
+jobs_list_model_jobs(PG_FUNCTION_ARGS)
+{
+	static const int places[] = {ARG_MODEL, ARG_PAGE, ARG_SIZE};
+	LOCAL_FCINFO(list, ARGS);
+
+	jobs_arg_require(fcinfo, 0, "model_id");
+	InitFunctionCallInfoData(*list, fcinfo->flinfo, ARGS, fcinfo->fncollation, NULL, NULL);
+	for (int i = 0; i < ARGS; i++)
+		list->args[i < countof(places) ? places[i] : i] = fcinfo->args[i];
+	return list_page(list, PG_GETARG_UUID_P(0));
 }
 
 static JobsStatement fetch_jobs = {

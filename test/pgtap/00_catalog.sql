@@ -78,6 +78,7 @@ INSERT INTO expected VALUES
 	('jobs.list_comments', 1, 's', false, 'r', true),
 	('jobs.list_jobs', 1, 's', false, 'r', true),
 	('jobs.list_jobs_after', 1, 's', false, 'r', true),
+	('jobs.list_model_jobs', 1, 's', false, 'r', true),
 	('jobs.max', 1, 'i', false, 's', false),
 	('jobs.min', 1, 'i', false, 's', false),
 	('jobs.next_runs', 1, 's', false, 's', false),

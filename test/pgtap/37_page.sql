@@ -90,6 +90,13 @@ SELECT results_eq('SELECT total, page, size, pages FROM jobs.list_jobs(size => 1
 SELECT results_eq('SELECT items, total, page, size, pages FROM jobs.list_jobs(size => 0)', $$VALUES ('{}'::jobs.job[], 17::bigint, 1, 0, 0)$$, 'size 0: only the count');
 SELECT results_eq($$SELECT total, pages FROM jobs.list_jobs(count => 'none')$$, $$VALUES (NULL::bigint, NULL::integer)$$, 'not counted');
 SELECT lives_ok($$DO 'BEGIN ASSERT (SELECT p.total >= 0 AND p.pages = (p.total + 9) / 10 AND cardinality(p.items) = 10 FROM jobs.list_jobs(count => ''estimated'') p); END'$$, 'estimated');
+SELECT is(jobs.list_model_jobs(pg_temp.id('model')), jobs.list_jobs(model_id => pg_temp.id('model')), 'the jobs of a model');
+SELECT is(jobs.list_model_jobs(pg_temp.id('model'), 2, 5, 'pending', '@t:one', NULL, NULL, NULL, pg_temp.id('ann'), 'x', 'all', true, 'created', 'none'),
+	jobs.list_jobs(2, 5, pg_temp.id('model'), 'pending', '@t:one', NULL, NULL, NULL, pg_temp.id('ann'), 'x', 'all', true, 'created', 'none'), 'with all that list_jobs takes');
+SELECT throws_ok('SELECT jobs.list_model_jobs(NULL)', '22004', NULL, 'a model');
+SELECT throws_ok(format('SELECT jobs.list_model_jobs(%L)', pg_temp.id(l)), 'JB404', NULL, 'not ' || l) FROM unnest(ARRAY['none of ours', 'pending']) l;
+SELECT throws_ok('SELECT pg_temp.as_role(''t_carol'', ''SELECT jobs.list_model_jobs(pg_temp.id(''''model''''))'')', 'JB404', NULL, 'nor one of others');
+SELECT throws_ok('SELECT jobs.list_model_jobs(pg_temp.id(''model''), 0)', '22023', NULL, 'from the first page on');
 SELECT lives_ok($$SELECT jobs.list_jobs(1, 10, pg_temp.id('model'), 'pending', '@t:one', pg_temp.id('agent'), pg_temp.id('pool'), pg_temp.id('agent'), pg_temp.id('ann'), 'x', 'all', true, 'created', 'estimated')$$, 'with every filter');
 SELECT results_eq($$SELECT total FROM jobs.list_jobs(status_name => 'pending', function => '@t:two')$$, ARRAY[2::bigint], 'the count is that of the filters');
 SELECT is(p.items[1], jobs.get_job(pg_temp.id('renamed')), 'an item is what get_job answers') FROM jobs.list_jobs() p;

@@ -43,6 +43,10 @@ SELECT (jobs.restore(pg_temp.id('restored'))).name \gset ignored_
 SELECT pg_temp.note('model', jobs.add_model('model', repeat('x', 3000000)::bytea)) IS NULL AS ignored \gset
 SELECT pg_temp.note('artifact', jobs.add_artifact(pg_temp.id('done'), 'result', 'some')) IS NULL AS ignored \gset
 SELECT (jobs.update_job(pg_temp.id('done'), 'more')).id \gset ignored_
+SELECT pg_temp.add('modeled', jsonb_build_object('model_id', pg_temp.id('model'))) IS NULL AS ignored \gset
+SELECT (jobs.add_comment(pg_temp.id('done'), 'well', (jobs.add_comment(pg_temp.id('done'), 'done')).id)).id \gset ignored_
+SELECT (jobs.create_access(pg_temp.id('done'), 'user', pg_temp.id('bob'), 'viewer')).relation \gset ignored_
+SELECT jobs.add_schedule('nightly', '@daily', '{"function": "@t:one"}'), jobs.add_schedule('paused', '@daily', '{"function": "@t:one"}'), jobs.pause_schedule('paused') \gset ignored_
 SELECT is_empty('SELECT * FROM jobs.check_integrity()', 'all is well after all that');
 SELECT is_empty('SELECT * FROM jobs.check_integrity(true)', 'in all tenants');
 
@@ -120,12 +124,21 @@ INSERT INTO damage VALUES
 	('archived archived', 'an archived job whose time will come', 'UPDATE jobs_store.waiting SET check_at = now() WHERE job_id = pg_temp.id(''archived'')'),
 	('content model', 'a chunk that is lost', 'DELETE FROM jobs_store.content WHERE chunk = 1'),
 	('content artifact', 'content that is cut', 'UPDATE jobs_store.content SET bytes = ''som'' WHERE bytes = ''some'''),
+	('orphan artifact', 'an artifact that is lost', 'DELETE FROM jobs_store.artifact'),
+	('orphan model, reference modeled', 'a model that is lost', 'DELETE FROM jobs_store.model'),
+	('orphan done', 'a reply to nothing', 'DELETE FROM jobs_store.comment WHERE parent_id IS NULL'),
+	('content artifact, orphan none of ours', 'content of nothing', 'UPDATE jobs_store.content SET revision_id = pg_temp.id(''none of ours'') WHERE bytes = ''some'''),
+	('orphan none of ours', 'rights to nothing', 'UPDATE jobs_store.access SET resource_id = pg_temp.id(''none of ours'')'),
+	('reference pooled', 'a pool that is lost', 'DELETE FROM jobs_store.agent_pool'),
+	('reference modeled', 'a user who is lost', 'UPDATE jobs_store.job SET created_by_id = gen_random_uuid() WHERE id = pg_temp.id(''modeled'')'),
+	('schedule', 'a schedule that stands still', 'UPDATE jobs_store.schedule SET next_run = NULL'),
+	('schedule', 'one that runs while it is paused', 'UPDATE jobs_store.schedule SET paused = now()'),
 	('orphan key', 'a job that is lost', 'DELETE FROM jobs_store.job WHERE id = pg_temp.id(''key'')'),
 	('dependency dependent, dependency free, orphan done, step done', 'one that has ended, too', 'DELETE FROM jobs_store.job WHERE id = pg_temp.id(''done'')'),
 	('sequence', 'a sequence that was set back', 'SELECT setval(''jobs_store.lane_seq'', 1)');
 SELECT is(pg_temp.found(command), expected, what) FROM damage;
 SELECT is_empty(
-	$$SELECT problem FROM regexp_split_to_table('place, attempt, lease, lane, permits, step, dependency, circle, archived, content, orphan, sequence', ', ') problem
+	$$SELECT problem FROM regexp_split_to_table('place, attempt, lease, lane, permits, step, dependency, circle, archived, content, orphan, reference, schedule, sequence', ', ') problem
 	WHERE NOT EXISTS (SELECT FROM damage WHERE expected LIKE '%' || problem || '%')$$, 'all problems of the description have been seen');
 SELECT isnt((SELECT setval('jobs_store.lane_seq', (SELECT max(lane) + 1000 FROM jobs_store.lane))), NULL, 'a sequence is not set back by a rollback');
 
