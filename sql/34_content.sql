@@ -207,17 +207,17 @@ CREATE VIEW jobs_store.full_revision AS
 				'version_name', r.version_name, 'external_identifier', r.external_identifier)::text || r.salt, 'UTF8')), 'hex'),
 			r.salt, r.created_by_id)::jobs.token,
 		ARRAY[ROW(jobs_store.part_id(r.id, 8), r.created, 'Active', 'Initial', r.created_by_id, r.id)::jobs.file_revision_archive_status]
-			|| (SELECT pg_catalog.array_agg(ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_revision_archive_status ORDER BY a.ordinal)
-				FROM jobs_store.archive_status a WHERE a.tenant = r.tenant AND a.object_id = r.id),
+			|| ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_revision_archive_status
+				FROM jobs_store.archive_status a WHERE a.tenant = r.tenant AND a.object_id = r.id ORDER BY a.ordinal),
 		r.name,
 		pg_catalog.regexp_replace(r.name, '(.)\.[^.]+$', '\1'),
 		coalesce(pg_catalog.substring(r.name, '.(\.[^.]+)$'), ''),
 		pg_catalog.substring(r.name, '.\.([^.]+)$'),
 		r.size, r.description, r.mime, r.version_name, r.external_identifier, r.display_name,
-		coalesce((SELECT pg_catalog.array_agg(ROW(e.source_id, jobs_store.part_id(e.source_resource_id, 1), e.source_resource_type, e.source_resource_id, e.relationship_identifier)::jobs.source ORDER BY e.source_id)
-			FROM jobs_store.revision_edge e WHERE e.tenant = r.tenant AND e.product_id = r.id), '{}'),
-		coalesce((SELECT pg_catalog.array_agg(ROW(e.product_id, jobs_store.part_id(e.product_resource_id, 1), e.product_resource_type, e.product_resource_id, e.relationship_identifier)::jobs.source ORDER BY e.product_id)
-			FROM jobs_store.revision_edge e WHERE e.tenant = r.tenant AND e.source_id = r.id), '{}'),
+		ARRAY(SELECT ROW(e.source_id, jobs_store.part_id(e.source_resource_id, 1), e.source_resource_type, e.source_resource_id, e.relationship_identifier)::jobs.source
+			FROM jobs_store.revision_edge e WHERE e.tenant = r.tenant AND e.product_id = r.id ORDER BY e.source_id),
+		ARRAY(SELECT ROW(e.product_id, jobs_store.part_id(e.product_resource_id, 1), e.product_resource_type, e.product_resource_id, e.relationship_identifier)::jobs.source
+			FROM jobs_store.revision_edge e WHERE e.tenant = r.tenant AND e.source_id = r.id ORDER BY e.product_id),
 		r.created_by_id, r.updated
 	)::jobs.file_revision AS file_revision
 	FROM jobs_store.revision r;
@@ -226,11 +226,11 @@ COMMENT ON VIEW jobs_store.full_revision IS 'revisions as callers see them';
 CREATE VIEW jobs_store.full_file AS
 	SELECT r.tenant, r.id AS resource_id, r.resource_type, ROW(
 		jobs_store.part_id(r.id, 1), r.created,
-		(SELECT pg_catalog.array_agg(v.file_revision ORDER BY v.revision)
-			FROM jobs_store.full_revision v WHERE v.tenant = r.tenant AND v.resource_id = r.id),
+		ARRAY(SELECT v.file_revision
+			FROM jobs_store.full_revision v WHERE v.tenant = r.tenant AND v.resource_id = r.id ORDER BY v.revision),
 		ARRAY[ROW(jobs_store.part_id(r.id, 7), r.created, 'Active', 'Initial', r.created_by_id, jobs_store.part_id(r.id, 1))::jobs.file_archive_status]
-			|| (SELECT pg_catalog.array_agg(ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_archive_status ORDER BY a.ordinal)
-				FROM jobs_store.archive_status a WHERE a.tenant = r.tenant AND a.object_id = jobs_store.part_id(r.id, 1)),
+			|| ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_archive_status
+				FROM jobs_store.archive_status a WHERE a.tenant = r.tenant AND a.object_id = jobs_store.part_id(r.id, 1) ORDER BY a.ordinal),
 		r.id, r.resource_type, r.created_by_id, f.control_tags, f.updated, f.upstream_remote_info
 	)::jobs.file AS file
 	FROM (SELECT tenant, id, created, created_by_id, 'Job'::text AS resource_type FROM jobs_store.job

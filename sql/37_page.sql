@@ -6,18 +6,18 @@ CREATE VIEW jobs_store.full_job AS
 		j.created,
 		ROW(
 			jobs_store.part_id(j.id, 1), j.created,
-			(SELECT pg_catalog.array_agg(r.file_revision ORDER BY r.revision)
-				FROM jobs_store.full_revision r WHERE r.tenant = j.tenant AND r.resource_id = j.id),
+			ARRAY(SELECT r.file_revision
+				FROM jobs_store.full_revision r WHERE r.tenant = j.tenant AND r.resource_id = j.id ORDER BY r.revision),
 			ARRAY[ROW(jobs_store.part_id(j.id, 7), j.created, 'Active', 'Initial', j.created_by_id, jobs_store.part_id(j.id, 1))::jobs.file_archive_status]
-				|| (SELECT pg_catalog.array_agg(ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_archive_status ORDER BY a.ordinal)
-					FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = jobs_store.part_id(j.id, 1)),
+				|| ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_archive_status
+					FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = jobs_store.part_id(j.id, 1) ORDER BY a.ordinal),
 			j.id, 'Job', j.created_by_id, f.control_tags, f.updated, f.upstream_remote_info
 		)::jobs.file,
-		coalesce((SELECT pg_catalog.array_agg(c.comment ORDER BY c.id)
-			FROM jobs_store.full_comment c WHERE c.tenant = j.tenant AND c.resource_id = j.id AND c.parent_id IS NULL), '{}'),
+		ARRAY(SELECT c.comment
+			FROM jobs_store.full_comment c WHERE c.tenant = j.tenant AND c.resource_id = j.id AND c.parent_id IS NULL ORDER BY c.id),
 		ARRAY[ROW(jobs_store.part_id(j.id, 6), j.created, 'Active', 'Initial', j.created_by_id, j.id)::jobs.resource_archive_status]
-			|| (SELECT pg_catalog.array_agg(ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.resource_archive_status ORDER BY a.ordinal)
-				FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = j.id),
+			|| ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.resource_archive_status
+				FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = j.id ORDER BY a.ordinal),
 		j.created_by_id,
 		ROW(v.id, v.name, v.version, v.module_name, v.module_version, v.tool_name, v.tool_version, v.tool_display_name, v.operating_system)::jobs.function_version,
 		j.assigned_agent_id,
@@ -27,8 +27,8 @@ CREATE VIEW jobs_store.full_job AS
 		t.id,
 		j.model_id,
 		ARRAY[ROW(jobs_store.status_id(j.id, 0, j.created), j.created, j.id, j.first_status, j.created_by_id, NULL, NULL)::jobs.job_status]
-			|| (SELECT pg_catalog.array_agg(ROW(jobs_store.status_id(s.job_id, s.ordinal, s.created), s.created, s.job_id, s.name, s.created_by_id, s.message, s.agent_id)::jobs.job_status ORDER BY s.ordinal)
-				FROM jobs_store.job_status s WHERE s.tenant = j.tenant AND s.job_id = j.id),
+			|| ARRAY(SELECT ROW(jobs_store.status_id(s.job_id, s.ordinal, s.created), s.created, s.job_id, s.name, s.created_by_id, s.message, s.agent_id)::jobs.job_status
+				FROM jobs_store.job_status s WHERE s.tenant = j.tenant AND s.job_id = j.id ORDER BY s.ordinal),
 		j.assigned_agent_pool_id
 	)::jobs.job AS job
 	FROM jobs_store.job j

@@ -132,7 +132,8 @@ static JobsStatement may_add_key = {
 
 /*
  * Lanes of keys without a job: none is ready or waits, and none is held, for all
- * permits of the key are there. Locked, so that no job can be added to them: who
+ * permits of the key are there (a debt may be among them: a limit that is lowered
+ * leaves alone what a claim has locked, which may yet give it back). Locked, so that no job can be added to them: who
  * adds one locks the lane, too.
  */
 #define IDLE_LANE \
@@ -140,7 +141,7 @@ static JobsStatement may_add_key = {
 	" AND (SELECT 1 FROM jobs_store.waiting w WHERE w.tenant = $1 AND w.lane = n.lane LIMIT 1) IS NULL" \
 	" AND (SELECT 1 FROM jobs_store.limiter x WHERE x.tenant = $1 AND x.name = (SELECT v.name" \
 	" FROM jobs_store.function_version v WHERE v.tenant = $1 AND v.id = n.function_id)" \
-	" AND x.kind = 'key' AND x.concurrency_key = n.concurrency_key AND x.size <> (SELECT count(*)" \
+	" AND x.kind = 'key' AND x.concurrency_key = n.concurrency_key AND x.size + x.debt <> (SELECT count(*)" \
 	" FROM jobs_store.permit p WHERE p.tenant = $1 AND p.limiter = x.limiter) LIMIT 1) IS NULL"
 
 static JobsStatement any_key = {

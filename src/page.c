@@ -97,8 +97,8 @@ static const char *const from_ended = HOT_TABLE("job_status")
 " AND n.ordinal > q.ordinal)";
 
 static JobsStatement fetch_page = {
-	.sql = "SELECT ROW((SELECT coalesce(array_agg(f.job ORDER BY u.n), '{}') FROM unnest($2) WITH ORDINALITY u(id, n)"
-	" JOIN jobs_store.full_job f ON f.tenant = $1 AND f.id = u.id), $3, $4, $5, $6)::jobs.page_job",
+	.sql = "SELECT ROW(ARRAY(SELECT f.job FROM unnest($2) WITH ORDINALITY u(id, n)"
+	" JOIN jobs_store.full_job f ON f.tenant = $1 AND f.id = u.id ORDER BY u.n), $3, $4, $5, $6)::jobs.page_job",
 	.types = "iUliii",
 	.expected = SPI_OK_SELECT
 };
@@ -280,8 +280,8 @@ jobs_list_model_jobs(PG_FUNCTION_ARGS)
 }
 
 static JobsStatement fetch_jobs = {
-	.sql = "SELECT coalesce(array_agg(f.job ORDER BY u.n), '{}') FROM unnest($2) WITH ORDINALITY u(id, n)"
-	" JOIN jobs_store.full_job f ON f.tenant = $1 AND f.id = u.id",
+	.sql = "SELECT ARRAY(SELECT f.job FROM unnest($2) WITH ORDINALITY u(id, n)"
+	" JOIN jobs_store.full_job f ON f.tenant = $1 AND f.id = u.id ORDER BY u.n)",
 	.types = "iU",
 	.expected = SPI_OK_SELECT
 };
