@@ -178,17 +178,26 @@ CREATE FUNCTION jobs_store.part_of(id uuid) RETURNS integer
 	AS 'MODULE_PATHNAME', 'jobs_part_of' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION jobs_store.part_of(uuid) IS 'which part of a row an id names; 0 for the row itself';
 
+CREATE VIEW jobs_store.job_input AS
+	SELECT j.tenant, j.id, j.created, j.created_by_id, j.updated,
+		j.description, j.display_name, j.version_name, j.external_identifier,
+		j.model_id, j.assigned_agent_id, j.assigned_agent_pool_id, j.agent_id, j.first_status,
+		ROW(f.id, f.name, f.version, f.module_name, f.module_version, f.tool_name, f.tool_version, f.tool_display_name, f.operating_system)::jobs.function_version AS function,
+		pg_catalog.split_part(f.name, ':', 2) || '.json' AS name, 'application/json'::text AS mime,
+		pg_catalog.octet_length(b.bytes)::bigint AS size,
+		s.salt, pg_catalog.encode(pg_catalog.sha384(b.bytes || pg_catalog.convert_to(s.salt, 'UTF8')), 'hex') AS sha
+	FROM jobs_store.job j
+		CROSS JOIN LATERAL (SELECT * FROM jobs_store.function_version v WHERE v.tenant = j.tenant AND v.id = j.function_id OFFSET 0) f
+		CROSS JOIN LATERAL (SELECT pg_catalog.convert_to(j.parameters::text, 'UTF8') AS bytes) b
+		CROSS JOIN LATERAL (SELECT pg_catalog.replace(jobs_store.part_id(j.id, 1)::text, '-', '') AS salt) s;
+COMMENT ON VIEW jobs_store.job_input IS 'jobs with their function, and with what the first revision of their file is derived from';
+
 CREATE VIEW jobs_store.revision AS
 	SELECT j.tenant, j.id AS resource_id, 'Job'::text AS resource_type, 1 AS revision,
 		jobs_store.part_id(j.id, 2) AS id, j.created, j.created_by_id, j.updated,
-		pg_catalog.split_part(f.name, ':', 2) || '.json' AS name, 'application/json'::text AS mime,
-		pg_catalog.octet_length(b.bytes)::bigint AS size,
-		j.description, j.display_name, j.version_name, j.external_identifier,
-		s.salt, pg_catalog.encode(pg_catalog.sha384(b.bytes || pg_catalog.convert_to(s.salt, 'UTF8')), 'hex') AS sha
-	FROM jobs_store.job j
-		CROSS JOIN LATERAL (SELECT v.name FROM jobs_store.function_version v WHERE v.tenant = j.tenant AND v.id = j.function_id OFFSET 0) f
-		CROSS JOIN LATERAL (SELECT pg_catalog.convert_to(j.parameters::text, 'UTF8') AS bytes) b
-		CROSS JOIN LATERAL (SELECT pg_catalog.replace(jobs_store.part_id(j.id, 1)::text, '-', '') AS salt) s
+		j.name, j.mime, j.size, j.description, j.display_name, j.version_name, j.external_identifier,
+		j.salt, j.sha
+	FROM jobs_store.job_input j
 	UNION ALL
 	SELECT r.tenant, r.resource_id, r.resource_type, r.revision,
 		r.id, r.created, r.created_by_id, r.updated,
@@ -198,28 +207,42 @@ CREATE VIEW jobs_store.revision AS
 	FROM jobs_store.file_revision r;
 COMMENT ON VIEW jobs_store.revision IS 'all revisions of all files, stored or derived. The salt of a file is its id in 32 hexadecimal digits, so it is the same for all its revisions';
 
+-- What make_... puts together becomes part of the query that calls it; so it has no
+-- search_path of its own, but names that were looked up when it was made.
+CREATE FUNCTION jobs_store.make_revision(
+	resource_id uuid, id uuid, created timestamptz, created_by_id uuid, updated timestamptz,
+	name text, mime text, size bigint, description text, display_name text, version_name text, external_identifier text,
+	salt text, sha text, archive jobs.file_revision_archive_status[], sources jobs.source[], products jobs.source[]
+) RETURNS jobs.file_revision
+	LANGUAGE sql STABLE PARALLEL SAFE
+RETURN ROW(
+		id, created, jobs_store.part_id(resource_id, 1),
+		ROW(jobs_store.part_id(id, 3), created, sha, salt, created_by_id)::jobs.token,
+		ROW(jobs_store.part_id(id, 4), coalesce(updated, created), pg_catalog.encode(pg_catalog.sha384(pg_catalog.convert_to(pg_catalog.jsonb_build_object(
+				'name', name, 'mime', mime, 'description', description, 'display_name', display_name,
+				'version_name', version_name, 'external_identifier', external_identifier)::text || salt, 'UTF8')), 'hex'),
+			salt, created_by_id)::jobs.token,
+		ARRAY[ROW(jobs_store.part_id(id, 8), created, 'Active', 'Initial', created_by_id, id)::jobs.file_revision_archive_status] || archive,
+		name,
+		pg_catalog.regexp_replace(name, '(.)\.[^.]+$', '\1'),
+		coalesce(pg_catalog.substring(name, '.(\.[^.]+)$'), ''),
+		pg_catalog.substring(name, '.\.([^.]+)$'),
+		size, description, mime, version_name, external_identifier, display_name,
+		sources, products, created_by_id, updated
+	)::jobs.file_revision;
+COMMENT ON FUNCTION jobs_store.make_revision(uuid, uuid, timestamptz, uuid, timestamptz, text, text, bigint, text, text, text, text, text, text, jobs.file_revision_archive_status[], jobs.source[], jobs.source[]) IS 'a revision as callers see it; archive is what follows the first entry of its archive history';
+
 CREATE VIEW jobs_store.full_revision AS
-	SELECT r.tenant, r.resource_id, r.revision, ROW(
-		r.id, r.created, jobs_store.part_id(r.resource_id, 1),
-		ROW(jobs_store.part_id(r.id, 3), r.created, r.sha, r.salt, r.created_by_id)::jobs.token,
-		ROW(jobs_store.part_id(r.id, 4), coalesce(r.updated, r.created), pg_catalog.encode(pg_catalog.sha384(pg_catalog.convert_to(pg_catalog.jsonb_build_object(
-				'name', r.name, 'mime', r.mime, 'description', r.description, 'display_name', r.display_name,
-				'version_name', r.version_name, 'external_identifier', r.external_identifier)::text || r.salt, 'UTF8')), 'hex'),
-			r.salt, r.created_by_id)::jobs.token,
-		ARRAY[ROW(jobs_store.part_id(r.id, 8), r.created, 'Active', 'Initial', r.created_by_id, r.id)::jobs.file_revision_archive_status]
-			|| ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_revision_archive_status
-				FROM jobs_store.archive_status a WHERE a.tenant = r.tenant AND a.object_id = r.id ORDER BY a.ordinal),
-		r.name,
-		pg_catalog.regexp_replace(r.name, '(.)\.[^.]+$', '\1'),
-		coalesce(pg_catalog.substring(r.name, '.(\.[^.]+)$'), ''),
-		pg_catalog.substring(r.name, '.\.([^.]+)$'),
-		r.size, r.description, r.mime, r.version_name, r.external_identifier, r.display_name,
+	SELECT r.tenant, r.resource_id, r.revision, jobs_store.make_revision(
+		r.resource_id, r.id, r.created, r.created_by_id, r.updated,
+		r.name, r.mime, r.size, r.description, r.display_name, r.version_name, r.external_identifier, r.salt, r.sha,
+		ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_revision_archive_status
+			FROM jobs_store.archive_status a WHERE a.tenant = r.tenant AND a.object_id = r.id ORDER BY a.ordinal),
 		ARRAY(SELECT ROW(e.source_id, jobs_store.part_id(e.source_resource_id, 1), e.source_resource_type, e.source_resource_id, e.relationship_identifier)::jobs.source
 			FROM jobs_store.revision_edge e WHERE e.tenant = r.tenant AND e.product_id = r.id ORDER BY e.source_id),
 		ARRAY(SELECT ROW(e.product_id, jobs_store.part_id(e.product_resource_id, 1), e.product_resource_type, e.product_resource_id, e.relationship_identifier)::jobs.source
-			FROM jobs_store.revision_edge e WHERE e.tenant = r.tenant AND e.source_id = r.id ORDER BY e.product_id),
-		r.created_by_id, r.updated
-	)::jobs.file_revision AS file_revision
+			FROM jobs_store.revision_edge e WHERE e.tenant = r.tenant AND e.source_id = r.id ORDER BY e.product_id)
+	) AS file_revision
 	FROM jobs_store.revision r;
 COMMENT ON VIEW jobs_store.full_revision IS 'revisions as callers see them';
 

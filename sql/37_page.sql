@@ -1,41 +1,70 @@
 -- 37_page: jobs as callers see them, one by one and by page.
 
-CREATE VIEW jobs_store.full_job AS
-	SELECT j.tenant, j.id, ROW(
-		j.id,
-		j.created,
+CREATE FUNCTION jobs_store.make_job(
+	id uuid, created timestamptz, created_by_id uuid, first_status jobs.job_status_name, tenant_id uuid, function jobs.function_version,
+	model_id uuid, assigned_agent_id uuid, assigned_agent_pool_id uuid, agent_id uuid, revisions jobs.file_revision[],
+	control_tags jsonb, file_updated timestamptz, upstream_remote_info jsonb, comments jobs.comment[],
+	file_archive jobs.file_archive_status[], archive jobs.resource_archive_status[], statuses jobs.job_status[]
+) RETURNS jobs.job
+	LANGUAGE sql STABLE PARALLEL SAFE
+RETURN ROW(
+		id,
+		created,
 		ROW(
-			jobs_store.part_id(j.id, 1), j.created,
-			ARRAY(SELECT r.file_revision
-				FROM jobs_store.full_revision r WHERE r.tenant = j.tenant AND r.resource_id = j.id ORDER BY r.revision),
-			ARRAY[ROW(jobs_store.part_id(j.id, 7), j.created, 'Active', 'Initial', j.created_by_id, jobs_store.part_id(j.id, 1))::jobs.file_archive_status]
-				|| ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_archive_status
-					FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = jobs_store.part_id(j.id, 1) ORDER BY a.ordinal),
-			j.id, 'Job', j.created_by_id, f.control_tags, f.updated, f.upstream_remote_info
+			jobs_store.part_id(id, 1), created, revisions,
+			ARRAY[ROW(jobs_store.part_id(id, 7), created, 'Active', 'Initial', created_by_id, jobs_store.part_id(id, 1))::jobs.file_archive_status] || file_archive,
+			id, 'Job', created_by_id, control_tags, file_updated, upstream_remote_info
 		)::jobs.file,
-		ARRAY(SELECT c.comment
-			FROM jobs_store.full_comment c WHERE c.tenant = j.tenant AND c.resource_id = j.id AND c.parent_id IS NULL ORDER BY c.id),
-		ARRAY[ROW(jobs_store.part_id(j.id, 6), j.created, 'Active', 'Initial', j.created_by_id, j.id)::jobs.resource_archive_status]
-			|| ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.resource_archive_status
-				FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = j.id ORDER BY a.ordinal),
-		j.created_by_id,
-		ROW(v.id, v.name, v.version, v.module_name, v.module_version, v.tool_name, v.tool_version, v.tool_display_name, v.operating_system)::jobs.function_version,
-		j.assigned_agent_id,
+		comments,
+		ARRAY[ROW(jobs_store.part_id(id, 6), created, 'Active', 'Initial', created_by_id, id)::jobs.resource_archive_status] || archive,
+		created_by_id,
+		function,
+		assigned_agent_id,
+		agent_id,
+		tenant_id,
+		model_id,
+		ARRAY[ROW(jobs_store.status_id(id, 0, created), created, id, first_status, created_by_id, NULL, NULL)::jobs.job_status] || statuses,
+		assigned_agent_pool_id
+	)::jobs.job;
+COMMENT ON FUNCTION jobs_store.make_job(uuid, timestamptz, uuid, jobs.job_status_name, uuid, jobs.function_version, uuid, uuid, uuid, uuid, jobs.file_revision[], jsonb, timestamptz, jsonb, jobs.comment[], jobs.file_archive_status[], jobs.resource_archive_status[], jobs.job_status[]) IS 'a job as callers see it; the archive histories and statuses are what follows their first entries';
+
+CREATE VIEW jobs_store.full_job AS
+	SELECT j.tenant, j.id, jobs_store.make_job(
+		j.id, j.created, j.created_by_id, j.first_status, t.id, j.function,
+		j.model_id, j.assigned_agent_id, j.assigned_agent_pool_id,
 		coalesce((SELECT s.agent_id FROM jobs_store.job_status s
 			WHERE s.tenant = j.tenant AND s.job_id = j.id AND s.agent_id IS NOT NULL
 			ORDER BY s.ordinal DESC LIMIT 1), j.agent_id),
-		t.id,
-		j.model_id,
-		ARRAY[ROW(jobs_store.status_id(j.id, 0, j.created), j.created, j.id, j.first_status, j.created_by_id, NULL, NULL)::jobs.job_status]
-			|| ARRAY(SELECT ROW(jobs_store.status_id(s.job_id, s.ordinal, s.created), s.created, s.job_id, s.name, s.created_by_id, s.message, s.agent_id)::jobs.job_status
-				FROM jobs_store.job_status s WHERE s.tenant = j.tenant AND s.job_id = j.id ORDER BY s.ordinal),
-		j.assigned_agent_pool_id
-	)::jobs.job AS job
-	FROM jobs_store.job j
+		ARRAY(SELECT r.file_revision
+			FROM jobs_store.full_revision r WHERE r.tenant = j.tenant AND r.resource_id = j.id ORDER BY r.revision),
+		f.control_tags, f.updated, f.upstream_remote_info,
+		ARRAY(SELECT c.comment
+			FROM jobs_store.full_comment c WHERE c.tenant = j.tenant AND c.resource_id = j.id AND c.parent_id IS NULL ORDER BY c.id),
+		ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.file_archive_status
+			FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = jobs_store.part_id(j.id, 1) ORDER BY a.ordinal),
+		ARRAY(SELECT ROW(a.id, a.created, a.name, a.reason, a.created_by_id, a.object_id)::jobs.resource_archive_status
+			FROM jobs_store.archive_status a WHERE a.tenant = j.tenant AND a.object_id = j.id ORDER BY a.ordinal),
+		ARRAY(SELECT ROW(jobs_store.status_id(s.job_id, s.ordinal, s.created), s.created, s.job_id, s.name, s.created_by_id, s.message, s.agent_id)::jobs.job_status
+			FROM jobs_store.job_status s WHERE s.tenant = j.tenant AND s.job_id = j.id ORDER BY s.ordinal)
+	) AS job
+	FROM jobs_store.job_input j
 		CROSS JOIN LATERAL (SELECT * FROM jobs_store.tenant x WHERE x.tenant = j.tenant OFFSET 0) t
-		CROSS JOIN LATERAL (SELECT * FROM jobs_store.function_version x WHERE x.tenant = j.tenant AND x.id = j.function_id OFFSET 0) v
 		LEFT JOIN LATERAL (SELECT * FROM jobs_store.file x WHERE x.tenant = j.tenant AND x.resource_id = j.id OFFSET 0) f ON true;
 COMMENT ON VIEW jobs_store.full_job IS 'jobs as callers see them, with all their parts; every part is found by its whole key, which OFFSET 0 makes sure of';
+
+CREATE VIEW jobs_store.new_job AS
+	SELECT j.tenant, j.id, jobs_store.make_job(
+		j.id, j.created, j.created_by_id, j.first_status, t.id, j.function,
+		j.model_id, j.assigned_agent_id, j.assigned_agent_pool_id, j.agent_id,
+		ARRAY[jobs_store.make_revision(
+			j.id, jobs_store.part_id(j.id, 2), j.created, j.created_by_id, j.updated,
+			j.name, j.mime, j.size, j.description, j.display_name, j.version_name, j.external_identifier, j.salt, j.sha,
+			'{}', '{}', '{}')],
+		NULL, NULL, NULL, '{}', '{}', '{}', '{}'
+	) AS job
+	FROM jobs_store.job_input j
+		CROSS JOIN LATERAL (SELECT * FROM jobs_store.tenant x WHERE x.tenant = j.tenant OFFSET 0) t;
+COMMENT ON VIEW jobs_store.new_job IS 'full_job for jobs to which nothing has happened yet, at a third of the price';
 
 CREATE VIEW jobs_store.current_status AS
 	SELECT j.tenant, j.id AS job_id, j.first_status,

@@ -111,6 +111,13 @@ static JobsStatement fetch_job = {
 	.expected = SPI_OK_SELECT
 };
 
+/* The same for one that was just made, and has no sources. */
+static JobsStatement fetch_new_job = {
+	.sql = "SELECT job FROM jobs_store.new_job WHERE tenant = $1 AND id = $2",
+	.types = "iu",
+	.expected = SPI_OK_SELECT
+};
+
 /*
  * The job that was made with this key before is the answer, if it may be seen;
  * one of the same batch (own) may.
@@ -346,15 +353,21 @@ jobs_current_status(JobsCall *call, const pg_uuid_t *job_id, JobsStatus *status)
 	return found.count > 0;
 }
 
-/* The job with all its parts, as a Datum that outlives jobs_leave. */
-Datum
-jobs_fetch_job(JobsCall *call, const pg_uuid_t *job_id)
+static Datum
+fetch(JobsCall *call, JobsStatement *statement, const pg_uuid_t *job_id)
 {
-	JobsResult	found = jobs_run(&fetch_job, A_INT4(call->caller.tenant), A_PTR(job_id));
+	JobsResult	found = jobs_run(statement, A_INT4(call->caller.tenant), A_PTR(job_id));
 
 	if (found.count == 0)
 		jobs_error_not_found("job", job_id);
 	return jobs_column_copy(call, &found, 0, 1);
+}
+
+/* The job with all its parts, as a Datum that outlives jobs_leave. */
+Datum
+jobs_fetch_job(JobsCall *call, const pg_uuid_t *job_id)
+{
+	return fetch(call, &fetch_job, job_id);
 }
 
 Datum
@@ -371,7 +384,7 @@ jobs_add_job(PG_FUNCTION_ARGS)
 	}
 	jobs_enter(fcinfo, &call);
 	add_batch(&call, &job, 1, false);
-	result = jobs_fetch_job(&call, &job.id);
+	result = fetch(&call, job.existing || !job.nulls[ARG_SOURCES] ? &fetch_job : &fetch_new_job, &job.id);
 	jobs_leave(&call);
 	return result;
 }

@@ -130,6 +130,8 @@ INSERT INTO expected VALUES
 	('jobs_store.part_id', 1, 'i', true, 's', false),
 	('jobs_store.status_id', 1, 'i', true, 's', false),
 	('jobs_store.part_of', 1, 'i', true, 's', false),
+	('jobs_store.make_revision', 1, 's', false, 's', false),
+	('jobs_store.make_job', 1, 's', false, 's', false),
 	('jobs_store.replies', 1, 's', true, 'r', true),
 	('jobs_store.retry_delay', 1, 'v', false, 's', false),
 	('jobs_store.return_permits', 1, 'v', false, 'u', true);
@@ -149,8 +151,9 @@ SELECT set_eq(
 	$$SELECT 'jobs.job_status_name_' || unnest(ARRAY['eq', 'ne', 'lt', 'le', 'gt', 'ge', 'cmp', 'hash', 'hash_extended', 'smaller', 'larger'])$$,
 	'only the comparisons of statuses are leakproof');
 SELECT is_empty(
-	$$SELECT signature FROM pg_temp.ours JOIN pg_language l ON l.oid = prolang WHERE lanname NOT IN ('c', 'internal')$$,
-	'all are in C');
+	$$SELECT signature FROM pg_temp.ours JOIN pg_language l ON l.oid = prolang WHERE lanname NOT IN ('c', 'internal')
+		AND NOT (lanname = 'sql' AND prosqlbody IS NOT NULL AND name LIKE 'jobs_store.make_%')$$,
+	'all are in C, but for those that become part of a view');
 SELECT is_empty(
 	$$SELECT signature FROM pg_temp.ours WHERE provariadic <> 0 OR proargnames IS NULL AND pronargs > 0 AND name IN (SELECT e.name FROM expected e WHERE e.sql)$$,
 	'arguments of functions that run SQL have names');

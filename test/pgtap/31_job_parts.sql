@@ -1,6 +1,9 @@
 -- A job as get_job answers it: every part there, every id its own.
 \ir setup.psql
 
+CREATE FUNCTION pg_temp.plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS
+	$$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN (VERBOSE, COSTS OFF) ' || query; END $$;
+
 SELECT pg_temp.note('model', jobs.add_model('model.txt', 'text')) IS NULL AS ignored \gset
 SELECT pg_temp.note('pool', jobs.add_agent_pool('pool')) IS NULL AS ignored \gset
 SELECT jobs.add_agent_to_pool(pg_temp.id('agent'), pg_temp.id('pool')) IS NULL AS ignored \gset
@@ -85,6 +88,24 @@ SELECT is_empty($$SELECT part, id FROM part WHERE id::text !~ '^[0-9a-f]{8}-[0-9
 SELECT is_empty($$SELECT part, id FROM part WHERE abs(extract(epoch FROM clock_timestamp()) * 1000 - ('x' || lpad(replace(left(id::text, 13), '-', ''), 16, '0'))::bit(64)::bigint) > 60000$$, 'of this minute');
 SELECT is(jobs.add_jobs('[{"function": "@t:one"}]') > pg_temp.id('job'), true, 'ids are in the order of creation');
 SELECT is(jobs.get_job(id), jobs.get_job(id), 'read twice, it is the same') FROM old;
+
+-- What add_job answers is what get_job does, though it is put together by another view.
+CREATE FUNCTION pg_temp.answer(arguments text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer jobs.job;
+	id uuid := pg_temp.id('job');
+BEGIN
+	EXECUTE format('SELECT * FROM jobs.add_job(''@t:one'' %s)', arguments) INTO answer;
+	RETURN CASE WHEN answer = jobs.get_job((answer).id) THEN 'the same' ELSE 'another' END;
+END $$;
+SELECT is(pg_temp.answer(arguments), 'the same', 'add_job answers what get_job does: ' || arguments) FROM unnest(ARRAY['',
+	', parameters => ''{"a": [1, "\u00e4"]}'', description => ''d'', display_name => ''n'', version_name => ''v'', external_identifier => ''x''',
+	', priority => 7, max_attempts => 3, run_after => now() + interval ''1 h''', ', assigned_agent_id => pg_temp.id(''agent''), agent_id => pg_temp.id(''agent'')',
+	', depends_on => ARRAY[pg_temp.id(''job'')], idempotency_key => ''answer''', ', idempotency_key => ''answer''',
+	', sources => ARRAY[(((SELECT file FROM jobs.get_job(pg_temp.id(''job''))).revisions[1]).id, NULL, NULL, NULL, ''from'')::jobs.source]',
+	', model_id => pg_temp.id(''model'')', ', concurrency_key => ''k'', backoff => ''fixed''']) arguments;
+SELECT is_empty($$SELECT line FROM unnest(ARRAY['new_job', 'full_job']) v, pg_temp.plan('SELECT job FROM jobs_store.' || v || ' WHERE tenant = 1') line WHERE line LIKE '%make\_%'$$,
+	'the functions that both call become part of their queries');
 SELECT is(jobs.from_json(NULL::jobs.job, jobs.to_json(j)), j, 'and comes back from its JSON') FROM jobs.get_job(pg_temp.id('job')) j;
 
 SELECT is_empty('SELECT pg_temp.problems()', 'queue and history agree');
