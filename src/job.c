@@ -6,7 +6,8 @@
  * There is one way in: add_job is a batch of one. The arguments of every job
  * stand in an array of Datums in the order of add_job's arguments, whichever
  * way they came. First every job is checked and resolved (resolve.c); then all
- * rows are written by one statement.
+ * rows are written, by enqueue.c or, where there is something special, by one
+ * statement.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +24,7 @@
 #include "utils/lsyscache.h"
 
 #include "newjob.h"
+#include "rows.h"
 
 PG_FUNCTION_INFO_V1(jobs_add_job);
 PG_FUNCTION_INFO_V1(jobs_add_jobs);
@@ -206,8 +208,7 @@ resolved_arrays(JobsNewJob **jobs, int count, JobsArg *ids, JobsArg *functions,
 		values[i] = Int32GetDatum(jobs[i]->lane);
 	*lanes = A_PTR(construct_array(values, count, INT4OID, 4, true, TYPALIGN_INT));
 	for (int i = 0; i < count; i++)
-		values[i] = BoolGetDatum(!jobs[i]->nulls[ARG_DEPENDS_ON] &&
-								 ARR_NDIM(DatumGetArrayTypeP(jobs[i]->values[ARG_DEPENDS_ON])) > 0);
+		values[i] = BoolGetDatum(jobs_is_dependent(jobs[i]));
 	*dependent = A_PTR(construct_array(values, count, BOOLOID, 1, true, TYPALIGN_CHAR));
 }
 
@@ -259,15 +260,43 @@ insert_links(JobsCall *call, JobsNewJob *job)
 	}
 }
 
+/* As jobs_hot_add, for all cases. */
+static void
+insert_by_statement(JobsCall *call, JobsNewJob **jobs, int count)
+{
+	JobsArg		ids,
+				functions,
+				lanes,
+				dependent;
+
+	resolved_arrays(jobs, count, &ids, &functions, &lanes, &dependent);
+	jobs_run(&insert_jobs, A_INT4(call->caller.tenant), A_TIME(GetCurrentTimestamp()),
+			 A_PTR(&call->caller.user_id), ids, functions, lanes,
+			 column_array(jobs, count, ARG_MODEL, UUIDOID),
+			 column_array(jobs, count, ARG_PARAMETERS, JSONBOID),
+			 column_array(jobs, count, ARG_ASSIGNED_AGENT, UUIDOID),
+			 column_array(jobs, count, ARG_ASSIGNED_AGENT_POOL, UUIDOID),
+			 column_array(jobs, count, ARG_AGENT, UUIDOID),
+			 column_array(jobs, count, ARG_DESCRIPTION, TEXTOID),
+			 column_array(jobs, count, ARG_DISPLAY_NAME, TEXTOID),
+			 column_array(jobs, count, ARG_VERSION_NAME, TEXTOID),
+			 column_array(jobs, count, ARG_EXTERNAL_IDENTIFIER, TEXTOID),
+			 column_array(jobs, count, ARG_PRIORITY, INT4OID),
+			 column_array(jobs, count, ARG_RUN_AFTER, TIMESTAMPTZOID),
+			 dependent,
+			 column_array(jobs, count, ARG_MAX_ATTEMPTS, INT4OID),
+			 column_array(jobs, count, ARG_ON_DEPENDENCY_FAILURE, TEXTOID),
+			 column_array(jobs, count, ARG_CONCURRENCY_KEY, TEXTOID),
+			 column_array(jobs, count, ARG_BACKOFF, TEXTOID),
+			 column_array(jobs, count, ARG_BACKOFF_BASE, INTERVALOID),
+			 column_array(jobs, count, ARG_BACKOFF_CAP, INTERVALOID));
+}
+
 /* *element is the job that is being worked at, or NO_ELEMENT. */
 static void
 insert_batch(JobsCall *call, JobsNewJob *batch, int count, int *element)
 {
 	JobsNewJob **jobs = palloc(sizeof(JobsNewJob *) * count);
-	JobsArg		ids,
-				functions,
-				lanes,
-				dependent;
 	int			used = 0;
 
 	for (int i = 0; i < count; i++)
@@ -277,27 +306,10 @@ insert_batch(JobsCall *call, JobsNewJob *batch, int count, int *element)
 		return;
 
 	jobs_begin_ready("add_job()");
-	resolved_arrays(jobs, used, &ids, &functions, &lanes, &dependent);
-	jobs_run(&insert_jobs, A_INT4(call->caller.tenant), A_TIME(GetCurrentTimestamp()),
-			 A_PTR(&call->caller.user_id), ids, functions, lanes,
-			 column_array(jobs, used, ARG_MODEL, UUIDOID),
-			 column_array(jobs, used, ARG_PARAMETERS, JSONBOID),
-			 column_array(jobs, used, ARG_ASSIGNED_AGENT, UUIDOID),
-			 column_array(jobs, used, ARG_ASSIGNED_AGENT_POOL, UUIDOID),
-			 column_array(jobs, used, ARG_AGENT, UUIDOID),
-			 column_array(jobs, used, ARG_DESCRIPTION, TEXTOID),
-			 column_array(jobs, used, ARG_DISPLAY_NAME, TEXTOID),
-			 column_array(jobs, used, ARG_VERSION_NAME, TEXTOID),
-			 column_array(jobs, used, ARG_EXTERNAL_IDENTIFIER, TEXTOID),
-			 column_array(jobs, used, ARG_PRIORITY, INT4OID),
-			 column_array(jobs, used, ARG_RUN_AFTER, TIMESTAMPTZOID),
-			 dependent,
-			 column_array(jobs, used, ARG_MAX_ATTEMPTS, INT4OID),
-			 column_array(jobs, used, ARG_ON_DEPENDENCY_FAILURE, TEXTOID),
-			 column_array(jobs, used, ARG_CONCURRENCY_KEY, TEXTOID),
-			 column_array(jobs, used, ARG_BACKOFF, TEXTOID),
-			 column_array(jobs, used, ARG_BACKOFF_BASE, INTERVALOID),
-			 column_array(jobs, used, ARG_BACKOFF_CAP, INTERVALOID));
+	if (jobs_rows_addable())
+		jobs_hot_add(call, jobs, used);
+	else
+		insert_by_statement(call, jobs, used);
 	for (int i = 0; i < used; i++)
 	{
 		*element = jobs[i] - batch;

@@ -80,7 +80,12 @@ typedef struct JobsLaneKey
 extern JobsNewJob *jobs_read_new_job(Jsonb *object);
 extern void jobs_add_new_job(JobsCall *call, JobsNewJob *job);
 
+/* enqueue.c */
+extern void jobs_hot_add(JobsCall *call, JobsNewJob **jobs, int count);
+
 /* resolve.c */
+extern bool jobs_is_dependent(const JobsNewJob *job);
+extern bool jobs_ends_with_dependency(const JobsNewJob *job);
 extern int32 jobs_lane(JobsCall *call, const JobsLaneKey *key);
 extern const char *jobs_argument_name(JobArg arg);
 extern text *jobs_text_value(const JobsNewJob *job, JobArg arg);

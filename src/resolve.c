@@ -120,6 +120,20 @@ jobs_text_value(const JobsNewJob *job, JobArg arg)
 	return job->nulls[arg] ? NULL : DatumGetTextPP(job->values[arg]);
 }
 
+/* Whether it begins by waiting for other jobs. */
+bool
+jobs_is_dependent(const JobsNewJob *job)
+{
+	return !job->nulls[ARG_DEPENDS_ON] && ARR_NDIM(DatumGetArrayTypeP(job->values[ARG_DEPENDS_ON])) > 0;
+}
+
+/* Whether it is canceled when one of those fails, which is the rule; stored is the exception. */
+bool
+jobs_ends_with_dependency(const JobsNewJob *job)
+{
+	return strcmp(text_to_cstring(jobs_text_value(job, ARG_ON_DEPENDENCY_FAILURE)), dependency_choices[0]) == 0;
+}
+
 static bool
 same_text(const JobsNewJob *a, const JobsNewJob *b, JobArg arg)
 {

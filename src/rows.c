@@ -39,7 +39,7 @@
 #include "fault.h"
 #include "rows.h"
 
-#define MAX_COLUMNS 13
+#define MAX_COLUMNS 26
 #define MAX_KEYS 4
 
 /* Rows inserted with one call. */
@@ -101,6 +101,19 @@ static const Layout layouts[] = {
 		{"debt"},
 		"limiter_pkey", {"tenant", "limiter"}
 	},
+	[ROWS_NEW_JOB] = {
+		"job", true, 0,
+		{"id", "created", "tenant", "priority", "max_attempts", "first_status", "archived", "function_id",
+			"created_by_id", "model_id", "assigned_agent_id", "assigned_agent_pool_id", "agent_id", "run_after",
+			"updated", "parameters", "description", "display_name", "version_name", "external_identifier",
+		"concurrency_key", "on_dependency_failure", "backoff", "backoff_base", "backoff_cap"},
+		"job_pkey", {"tenant", "id"}
+	},
+	[ROWS_WAITING] = {
+		"waiting", true, 0,
+		{"job_id", "check_at", "tenant", "lane", "ordinal", "attempt", "max_attempts", "dependent", "blocker"},
+		"waiting_pkey", {"tenant", "job_id"}
+	},
 };
 #define TABLES countof(layouts)
 
@@ -118,6 +131,7 @@ Oid			jobs_rows_ready_seq;
 
 static bool known = false;
 static bool usable;
+static bool addable;
 
 /* Only notes that something changed: a callback may not look at catalogs. */
 static void
@@ -201,21 +215,23 @@ table_fits(Oid schema, const Layout *layout, Table *table)
 	return fits;
 }
 
-static bool
-all_tables_fit(void)
+/* Finds out about all tables, as far as they fit. */
+static void
+look_at_tables(void)
 {
 	Oid			schema = get_namespace_oid("jobs_store", true);
-	bool		fit = OidIsValid(schema);
+	int			fit = 0;
 
-	for (int i = 0; fit && i < TABLES; i++)
-		fit = table_fits(schema, &layouts[i], &tables[i]);
+	while (OidIsValid(schema) && fit < TABLES && table_fits(schema, &layouts[fit], &tables[fit]))
+		fit++;
 	jobs_rows_entry_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("job_status"),
 								 ObjectIdGetDatum(get_namespace_oid("jobs", true)));
-	jobs_rows_ready_seq = fit ? get_relname_relid("ready_seq", schema) : InvalidOid;
-	return fit && OidIsValid(jobs_rows_entry_type) && OidIsValid(jobs_rows_ready_seq);
+	jobs_rows_ready_seq = fit >= ROWS_NEW_JOB ? get_relname_relid("ready_seq", schema) : InvalidOid;
+	usable = OidIsValid(jobs_rows_entry_type) && OidIsValid(jobs_rows_ready_seq);
+	addable = usable && fit == TABLES;
 }
 
-/* Whether the short cut may be taken. */
+/* Whether the short cut may be taken by claims and reports. */
 bool
 jobs_rows_usable(void)
 {
@@ -224,9 +240,16 @@ jobs_rows_usable(void)
 	if (!known)
 	{
 		known = true;			/* unless something changes from here on */
-		usable = all_tables_fit();
+		look_at_tables();
 	}
 	return known && usable;
+}
+
+/* And by who adds jobs: somebody may wish to hear of new jobs, and of nothing else. */
+bool
+jobs_rows_addable(void)
+{
+	return jobs_rows_usable() && addable;
 }
 
 /* What the transaction did so far is seen from here on, and what others have committed. */

@@ -28,13 +28,15 @@ typedef enum JobsTableId
 	ROWS_FUNCTION,
 	ROWS_DEPENDENCY,
 	ROWS_PERMIT,
-	ROWS_LIMITER
+	ROWS_LIMITER,
+	ROWS_NEW_JOB,				/* this and the next are for adding jobs */
+	ROWS_WAITING
 } JobsTableId;
 
 /* Places of columns in the tables that are written. */
 enum
 {
-	READY_SEQ = 2, READY_JOB, READY_ORDINAL, READY_ATTEMPT, READY_MAX_ATTEMPTS, READY_COLUMNS
+	READY_TENANT, READY_LANE, READY_SEQ, READY_JOB, READY_ORDINAL, READY_ATTEMPT, READY_MAX_ATTEMPTS, READY_COLUMNS
 };
 enum
 {
@@ -50,6 +52,19 @@ enum
 enum
 {
 	PERMIT_TENANT, PERMIT_LIMITER, PERMIT_SEQ, PERMIT_DUE
+};
+enum
+{
+	NEW_ID, NEW_CREATED, NEW_TENANT, NEW_PRIORITY, NEW_MAX_ATTEMPTS, NEW_FIRST_STATUS, NEW_ARCHIVED,
+	NEW_FUNCTION, NEW_CREATED_BY, NEW_MODEL, NEW_ASSIGNED_AGENT, NEW_ASSIGNED_AGENT_POOL, NEW_AGENT,
+	NEW_RUN_AFTER, NEW_UPDATED, NEW_PARAMETERS, NEW_DESCRIPTION, NEW_DISPLAY_NAME, NEW_VERSION_NAME,
+	NEW_EXTERNAL_IDENTIFIER, NEW_CONCURRENCY_KEY, NEW_ON_DEPENDENCY_FAILURE, NEW_BACKOFF,
+	NEW_BACKOFF_BASE, NEW_BACKOFF_CAP, NEW_COLUMNS
+};
+enum
+{
+	WAITING_JOB, WAITING_CHECK_AT, WAITING_TENANT, WAITING_LANE, WAITING_ORDINAL, WAITING_ATTEMPT,
+	WAITING_MAX_ATTEMPTS, WAITING_DEPENDENT, WAITING_BLOCKER, WAITING_COLUMNS
 };
 
 /* Of the tables that are only read, the places in the layouts of rows.c. */
@@ -85,6 +100,7 @@ extern Oid	jobs_rows_entry_type;	/* jobs.job_status */
 extern Oid	jobs_rows_ready_seq;	/* the sequence of ready jobs and permits */
 
 extern bool jobs_rows_usable(void);
+extern bool jobs_rows_addable(void);
 extern void jobs_rows_begin(const char *command);
 extern void jobs_rows_end(void);
 

@@ -82,7 +82,7 @@ $node->safe_psql('postgres', story('SET jobs.sweep_interval = 0;'));
 sound('no fault');
 
 # Those of the short cut are not in the other way.
-my @short = qw(claim-before-lease row-before-index claim-before-history claim-before-answer end-before-history end-before-permits end-before-wake);
+my @short = qw(add-before-place claim-before-lease row-before-index claim-before-history claim-before-answer end-before-history end-before-permits end-before-wake);
 my @both = qw(claim-after-permits claim-before-settle finish-before-claim statement);
 foreach my $point (@short, @both)
 {

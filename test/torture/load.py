@@ -20,7 +20,7 @@ FUNCTIONS = ("@torture:plain", "@torture:limited", "@torture:keyed", "@torture:r
 
 # What may go wrong in a session: where, what, one time in so many.
 FAULTS = ("*:error:60", "*:sleep:15", "*:fatal:300", "*:exit:4000 *:error:200", "row-before-index:error:20",
-          "claim-before-history:exit:800", "end-before-permits:error:10", "end-before-wake:error:5",
+          "claim-before-history:exit:800", "add-before-place:error:20", "end-before-permits:error:10", "end-before-wake:error:5",
           "claim-before-settle:error:5", "finish-before-claim:error:10 finish-before-claim:exit:400")
 
 # Errors that are expected when things go wrong; the statement did nothing.
