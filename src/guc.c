@@ -110,7 +110,7 @@ jobs_guc_init(void)
 								s->unit, NULL, NULL, NULL);
 	}
 	DefineCustomBoolVariable("jobs.direct",
-							 "Claims and final reports read and write rows without a plan where nothing speaks against it.",
+							 "New jobs, claims and final reports read and write rows without a plan where nothing speaks against it.",
 							 "Off, they are plain statements; it makes them slower and nothing else.",
 							 &jobs_direct, jobs_direct, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("jobs.worker",
