@@ -18,6 +18,8 @@
  * At every moment, and for every snapshot: permits in the table + leases that
  * have one - debt = size. So a limit is changed by the difference; permits that
  * are in use when it is lowered become debt, and are not put back when they come.
+ * (One that a claim holds just then is debt, too; if that claim rolls back, it may be
+ * taken once more while the jobs in flight from before are still above the new limit.)
  * A limit that is lifted keeps its limiter, which claims then do not ask: leases
  * that have permits still bring them back, so the sum holds when it is set again.
  *
