@@ -214,16 +214,21 @@ static uint64 storage_epoch = 0;
 static Oid	storage_file = InvalidOid;	/* what the marks are about */
 static long max_remembered = 20000;
 
+/*
+ * Forgets all. A claim may be on its way further up, which goes on with what it had:
+ * that memory stays until the transaction ends.
+ */
 static void
 start_over(void)
 {
 	HASHCTL		states = {.keysize = sizeof(LaneKey), .entrysize = sizeof(JobsLaneState)};
 	HASHCTL		agents = {.keysize = sizeof(pg_uuid_t), .entrysize = sizeof(AgentLanes)};
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "jobs lanes", ALLOCSET_DEFAULT_SIZES);
 
-	if (lane_context == NULL)
-		lane_context = AllocSetContextCreate(TopMemoryContext, "jobs lanes", ALLOCSET_DEFAULT_SIZES);
+	if (lane_context != NULL)
+		MemoryContextSetParent(lane_context, TopTransactionContext);
+	lane_context = context;
 	lane_states = agent_lanes = NULL;
-	MemoryContextReset(lane_context);
 	states.hcxt = agents.hcxt = lane_context;
 	agent_lanes = hash_create("jobs agents", 64, &agents, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	lane_states = hash_create("jobs lanes", 256, &states, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -581,6 +586,23 @@ list_reads(AgentLanes *agent, bool all, TimestampTz now, JobsLane **read)
 	return count;
 }
 
+/* What is remembered may change while the caller works with it: a trigger of somebody's may claim, too. */
+static JobsLane *
+copy_lanes(const AgentLanes *agent)
+{
+	JobsLane   *lanes = palloc(sizeof(JobsLane) * (agent->count + 1));
+
+	for (int i = 0; i < agent->count; i++)
+	{
+		lanes[i] = agent->lanes[i];
+		if (lanes[i].rule == NULL)
+			continue;
+		lanes[i].rule = palloc(sizeof(JobsLaneRule));
+		*lanes[i].rule = *agent->lanes[i].rule;
+	}
+	return lanes;
+}
+
 /*
  * The lanes of an agent, up to date enough to claim from. To be called before
  * the transaction writes, or the marks stay where they are. With "all", nothing
@@ -613,10 +635,7 @@ jobs_agent_lanes(JobsCall *call, const pg_uuid_t *agent_id, bool all, JobsLane *
 	if (count > 0)
 		(void) read_lanes(call, read, count, true);
 
-	/* A copy: what is remembered may change while the caller works with it. */
-	*lanes = palloc(sizeof(JobsLane) * (agent->count + 1));
-	if (agent->count > 0)
-		memcpy(*lanes, agent->lanes, sizeof(JobsLane) * agent->count);
+	*lanes = copy_lanes(agent);
 	return agent->count;
 }
 

@@ -19,8 +19,8 @@ typedef struct JobsLane
 {
 	int32		lane;
 	int32		priority;
-	JobsLaneState *state;		/* good until the next call of jobs_agent_lanes, */
-	JobsLaneRule *rule;			/* and so is this; NULL: none */
+	JobsLaneState *state;		/* good until the transaction ends */
+	JobsLaneRule *rule;			/* NULL: none */
 } JobsLane;
 
 /* What a function's policy, or a key, asks of a claim. */

@@ -239,6 +239,7 @@ jobs_rows_usable(void)
 		return false;
 	if (!known)
 	{
+		usable = addable = false;	/* as it is after an error, */
 		known = true;			/* unless something changes from here on */
 		look_at_tables();
 	}

@@ -367,9 +367,8 @@ class Submitter(Client):
             try:
                 self.rows("SELECT name FROM jobs.archive(%s)", job)
             except psycopg.Error as error:
-                if error.sqlstate != "JB409":
+                if error.sqlstate != "JB409":   # it may be archived already, by somebody whose answer was lost
                     raise
-                self.ledger.archived.discard(job)
 
     def depend(self):
         jobs = self.ledger.some(2)
