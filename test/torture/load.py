@@ -300,12 +300,14 @@ class Submitter(Client):
             self.bring_back(job)
 
     def bring_back(self, job):
+        """Taken from the ledger first: meanwhile another submitter may archive it again."""
+        self.ledger.archived.discard(job)
         try:
             self.rows("SELECT name FROM jobs.restore(%s)", job)
         except psycopg.Error as error:
             if error.sqlstate != "JB409":
+                self.ledger.archived.add(job)
                 raise
-        self.ledger.archived.discard(job)
 
     def job(self):
         job = {"function": self.random.choice(FUNCTIONS), "priority": self.random.randint(0, 2),
@@ -363,12 +365,13 @@ class Submitter(Client):
             self.bring_back(job)
             return
         for job in self.ledger.some(1):
-            self.ledger.archived.add(job)
             try:
                 self.rows("SELECT name FROM jobs.archive(%s)", job)
             except psycopg.Error as error:
                 if error.sqlstate != "JB409":   # it may be archived already, by somebody whose answer was lost
                     raise
+            finally:
+                self.ledger.archived.add(job)
 
     def depend(self):
         jobs = self.ledger.some(2)
