@@ -331,7 +331,7 @@ extern uint64 jobs_run_schedules(JobsCall *call, TimestampTz now);
 extern bool jobs_sweep_if_due(JobsCall *call);
 extern void jobs_sweep_soon(void);
 extern void jobs_sweep_now(JobsCall *call);
-extern uint64 jobs_sweep_tenant(JobsCall *call, bool seldom);
+extern uint64 jobs_sweep_tenant(JobsCall *call, bool seldom, TimestampTz from);
 extern TimestampTz jobs_sweep_next_due(JobsCall *call);
 extern bool jobs_sweep_seldom_due(TimestampTz *last, TimestampTz now);
 

@@ -26,11 +26,11 @@
 PG_FUNCTION_INFO_V1(jobs_sweep);
 
 static JobsStatement anything_due = {
-	.sql = "SELECT EXISTS (SELECT FROM jobs_store.waiting WHERE tenant = $1 AND check_at <= $2)"
-	" OR EXISTS (SELECT FROM jobs_store.lease WHERE tenant = $1 AND check_at <= $2)"
+	.sql = "SELECT EXISTS (SELECT FROM jobs_store.waiting WHERE tenant = $1 AND check_at <= $2 AND check_at >= $3)"
+	" OR EXISTS (SELECT FROM jobs_store.lease WHERE tenant = $1 AND check_at <= $2 AND check_at >= $3)"
 	" OR EXISTS (SELECT FROM jobs_store.notice WHERE tenant = $1 AND expires <= $2)"
 	" OR EXISTS (SELECT FROM jobs_store.schedule WHERE tenant = $1 AND next_run <= $2)",
-	.types = "iz",
+	.types = "izz",
 	.expected = SPI_OK_SELECT
 };
 
@@ -48,6 +48,17 @@ static JobsStatement next_due = {
 
 /* How many rows one step takes at most; part of the statements below. */
 #define STEP "1000"
+#define STEP_ROWS 1000
+
+/*
+ * A look from the start that takes as long as this is cheap. After one that is not,
+ * the next comes after so many times as long as it took.
+ */
+#define CHEAP_LOOK_US	5000
+#define LOOK_COST		100
+
+/* So long a row may take from the time that it is due until others see it, to be found at once. */
+#define ON_ITS_WAY_US	1000000
 
 /* How often a session looks for what seldom comes: keys that are not in use any more. */
 #define SELDOM_US (60 * INT64CONST(1000000))
@@ -57,7 +68,7 @@ static JobsStatement next_due = {
 
 static JobsStatement promote_due = {
 	.sql = "WITH c AS MATERIALIZED (SELECT w.job_id FROM jobs_store.waiting w"
-	" WHERE w.tenant = $1 AND w.check_at <= $2 AND NOT w.dependent ORDER BY w.check_at LIMIT " STEP
+	" WHERE w.tenant = $1 AND w.check_at <= $2 AND w.check_at >= $3 AND NOT w.dependent ORDER BY w.check_at LIMIT " STEP
 	" FOR UPDATE SKIP LOCKED),"
 	" d AS (DELETE FROM jobs_store.waiting w USING c WHERE w.tenant = $1 AND w.job_id = c.job_id"
 	" RETURNING w.job_id, w.lane, w.ordinal + 1 AS ordinal, w.attempt, w.max_attempts, clock_timestamp() AS now),"
@@ -65,7 +76,7 @@ static JobsStatement promote_due = {
 	" SELECT $1, d.job_id, d.ordinal, d.now, d.attempt, 'PENDING' FROM d)"
 	" INSERT INTO jobs_store.ready (tenant, lane, job_id, ordinal, attempt, max_attempts)"
 	" SELECT $1, d.lane, d.job_id, d.ordinal, d.attempt, d.max_attempts FROM d ORDER BY d.job_id",
-	.types = "iz",
+	.types = "izz",
 	.expected = SPI_OK_INSERT,
 	.writes_history = true
 };
@@ -85,7 +96,7 @@ static JobsStatement promote_due = {
  */
 static JobsStatement end_attempts = {
 	.sql = "WITH c AS MATERIALIZED (SELECT l.agent_id, l.job_id, l.over FROM (SELECT l.*, " RUN_LIMIT " AS over FROM jobs_store.lease l"
-	" WHERE l.tenant = $1 AND l.check_at <= $2 ORDER BY l.check_at LIMIT " STEP " FOR UPDATE SKIP LOCKED) l"
+	" WHERE l.tenant = $1 AND l.check_at <= $2 AND l.check_at >= $3 ORDER BY l.check_at LIMIT " STEP " FOR UPDATE SKIP LOCKED) l"
 	" WHERE (l.expires <= $2 AND l.status = 'UNKNOWN') OR (l.over).until <= $2),"
 	" d AS (DELETE FROM jobs_store.lease l USING c"
 	" WHERE l.tenant = $1 AND l.agent_id = c.agent_id AND l.job_id = c.job_id"
@@ -109,7 +120,7 @@ static JobsStatement end_attempts = {
 	" format('attempt %s of %s: %s', e.attempt, e.max_attempts, e.reason)"
 	" || CASE WHEN e.again THEN format('; next attempt not before %s', e.run_after) ELSE '' END FROM e"
 	" RETURNING job_id",
-	.types = "iz",
+	.types = "izz",
 	.expected = SPI_OK_INSERT_RETURNING,
 	.writes_history = true
 };
@@ -120,7 +131,7 @@ static JobsStatement end_attempts = {
  */
 static JobsStatement expire_leases = {
 	.sql = "WITH c AS MATERIALIZED (SELECT l.agent_id, l.job_id, l.expires <= $2 AS out, " RUN_LIMIT " AS over FROM jobs_store.lease l"
-	" WHERE l.tenant = $1 AND l.check_at <= $2 AND (l.expires > $2 OR l.status <> 'UNKNOWN')"
+	" WHERE l.tenant = $1 AND l.check_at <= $2 AND l.check_at >= $4 AND (l.expires > $2 OR l.status <> 'UNKNOWN')"
 	" ORDER BY l.check_at LIMIT " STEP " FOR UPDATE SKIP LOCKED),"
 	" u AS (UPDATE jobs_store.lease l SET"
 	" status = CASE WHEN c.out THEN 'UNKNOWN' ELSE l.status END,"
@@ -132,7 +143,7 @@ static JobsStatement expire_leases = {
 	" INSERT INTO jobs_store.job_status (tenant, job_id, ordinal, created, attempt, name, agent_id, message)"
 	" SELECT $1, u.job_id, u.ordinal, u.now, u.attempt, 'UNKNOWN', u.agent_id,"
 	" 'the lease ran out' FROM u WHERE u.out",
-	.types = "izz",
+	.types = "izzz",
 	.expected = SPI_OK_INSERT,
 	.writes_history = true
 };
@@ -250,25 +261,29 @@ jobs_sweep_soon(void)
 	sweep_soon = true;
 }
 
-/* What the rows say is due. What is woken is due as of now and so is seen in the same pass. */
+/*
+ * What the rows say is due, from a time on. What is woken is due as of now and so is
+ * seen in the same pass.
+ */
 static uint64
-sweep_due(JobsCall *call, TimestampTz now)
+sweep_due(JobsCall *call, TimestampTz now, TimestampTz from)
 {
 	JobsArg		t = A_INT4(call->caller.tenant);
 	JobsArg		n = A_TIME(now);
-	JobsResult	due = jobs_run(&anything_due, t, n);
+	JobsArg		f = A_TIME(from);
+	JobsResult	due = jobs_run(&anything_due, t, n, f);
 	uint64		moved;
 
 	if (!DatumGetBool(jobs_column(&due, 0, 1, NULL)))
 		return 0;
 
 	jobs_begin_ready("sweep()");
-	moved = wake_after(call, jobs_run(&end_attempts, t, n), now);
+	moved = wake_after(call, jobs_run(&end_attempts, t, n, f), now);
 	for (int i = 0; i < MAX_ROUNDS && jobs_check_dependents(call, now, &moved) > 0; i++)
 		CHECK_FOR_INTERRUPTS();
 	moved += jobs_run_schedules(call, now);
-	moved += jobs_run(&promote_due, t, n).count;
-	moved += jobs_run(&expire_leases, t, n, A_TIME(now + (int64) jobs_lost_grace * 1000)).count;
+	moved += jobs_run(&promote_due, t, n, f).count;
+	moved += jobs_run(&expire_leases, t, n, A_TIME(now + (int64) jobs_lost_grace * 1000), f).count;
 	jobs_run(&forget_notices, t, n);
 	return moved;
 }
@@ -288,14 +303,14 @@ jobs_sweep_seldom_due(TimestampTz *last, TimestampTz now)
  * jobs whose first one failed, MAX_ROUNDS fall in one pass.
  */
 uint64
-jobs_sweep_tenant(JobsCall *call, bool seldom)
+jobs_sweep_tenant(JobsCall *call, bool seldom, TimestampTz from)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	uint64		moved;
 
 	sweep_soon = false;
 	moved = sweep_unstarted(call, now);
-	moved += sweep_due(call, now);
+	moved += sweep_due(call, now, from);
 	if (seldom)
 		(void) jobs_limit_forget_keys(call);
 	jobs_prune_some(call);
@@ -315,11 +330,40 @@ jobs_sweep_next_due(JobsCall *call)
 
 /* A pass by a session: what comes seldom, once in so long. */
 static uint64
-sweep_tenant(JobsCall *call)
+sweep_tenant(JobsCall *call, TimestampTz from)
 {
 	static TimestampTz last_seldom = 0;
 
-	return jobs_sweep_tenant(call, jobs_sweep_seldom_due(&last_seldom, GetCurrentTimestamp()));
+	return jobs_sweep_tenant(call, jobs_sweep_seldom_due(&last_seldom, GetCurrentTimestamp()), from);
+}
+
+/*
+ * A pass by claims. While an old snapshot is held, what was due once stays in the
+ * indexes, dead, and a look from the start walks over all of it. So when that has
+ * become dear, most passes look only from where the last one has looked, less some
+ * time in which a row may have been on its way; a row that took longer, or is older
+ * than it should be, waits for the next look from the start. A pass that could not
+ * take all that is due is followed by one of those.
+ */
+static uint64
+sweep_from_last(JobsCall *call, bool other_tenant)
+{
+	static TimestampTz looked = DT_NOBEGIN;
+	static TimestampTz start_at = DT_NOBEGIN;
+	TimestampTz began = GetCurrentTimestamp();
+	bool		start = other_tenant || began >= start_at || began < looked;
+	uint64		moved = sweep_tenant(call, start ? DT_NOBEGIN : looked - ON_ITS_WAY_US);
+
+	if (start)
+	{
+		TimestampTz cost = GetCurrentTimestamp() - began;
+
+		start_at = cost < CHEAP_LOOK_US ? DT_NOBEGIN : began + cost * LOOK_COST;
+	}
+	if (moved >= STEP_ROWS)
+		start_at = DT_NOBEGIN;
+	looked = began;
+	return moved;
 }
 
 /*
@@ -333,6 +377,7 @@ jobs_sweep_if_due(JobsCall *call)
 	static int32 last_tenant = 0;
 	static TimestampTz last_pass = 0;
 	TimestampTz now;
+	bool		other_tenant;
 
 	if (jobs_sweep_interval < 0)
 		return false;
@@ -345,15 +390,16 @@ jobs_sweep_if_due(JobsCall *call)
 			jobs_prune_some(call);
 		return false;
 	}
+	other_tenant = call->caller.tenant != last_tenant;
 	last_tenant = call->caller.tenant;
 	last_pass = now;
-	return sweep_tenant(call) > 0;
+	return sweep_from_last(call, other_tenant) > 0;
 }
 
 void
 jobs_sweep_now(JobsCall *call)
 {
-	(void) sweep_tenant(call);
+	(void) sweep_tenant(call, DT_NOBEGIN);
 }
 
 Datum
@@ -363,7 +409,7 @@ jobs_sweep(PG_FUNCTION_ARGS)
 	uint64		moved;
 
 	jobs_enter(fcinfo, &call);
-	moved = sweep_tenant(&call);
+	moved = sweep_tenant(&call, DT_NOBEGIN);
 	jobs_leave(&call);
 	PG_RETURN_INT32(moved);
 }

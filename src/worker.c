@@ -200,7 +200,7 @@ sweep_next(JobsCall *call, Pass *pass)
 	snprintf(activity, sizeof(activity), "sweep of tenant %d", pass->tenant);
 	pgstat_report_activity(STATE_RUNNING, activity);
 	call->caller.tenant = pass->tenant;
-	moved = jobs_sweep_tenant(call, pass->seldom && pass->rounds == 0);
+	moved = jobs_sweep_tenant(call, pass->seldom && pass->rounds == 0, DT_NOBEGIN);
 	pass->moved += moved;
 	pass->again = moved > 0 && ++pass->rounds < TENANT_ROUNDS;
 	pass->more |= moved > 0 && !pass->again;
