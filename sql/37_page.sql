@@ -64,7 +64,7 @@ CREATE VIEW jobs_store.new_job AS
 	) AS job
 	FROM jobs_store.job_input j
 		CROSS JOIN LATERAL (SELECT * FROM jobs_store.tenant x WHERE x.tenant = j.tenant OFFSET 0) t;
-COMMENT ON VIEW jobs_store.new_job IS 'full_job for jobs to which nothing has happened yet, at a third of the price';
+COMMENT ON VIEW jobs_store.new_job IS 'full_job for jobs to which nothing has happened yet, for less than half of its price';
 
 CREATE VIEW jobs_store.current_status AS
 	SELECT j.tenant, j.id AS job_id, j.first_status,

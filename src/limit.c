@@ -146,6 +146,7 @@ static JobsStatement may_add_key = {
 	" AND x.kind = 'key' AND x.concurrency_key = n.concurrency_key AND x.size + x.debt <> (SELECT count(*)" \
 	" FROM jobs_store.permit p WHERE p.tenant = $1 AND p.limiter = x.limiter) LIMIT 1) IS NULL"
 
+/* Most tenants have none, and to plan the search below takes longer than a claim. */
 static JobsStatement any_key = {
 	.sql = "SELECT EXISTS (SELECT FROM jobs_store.lane n WHERE n.tenant = $1 AND n.concurrency_key IS NOT NULL)",
 	.types = "i",

@@ -48,7 +48,6 @@ static JobsStatement next_due = {
 
 /* How many rows one step takes at most; part of the statements below. */
 #define STEP "1000"
-#define STEP_ROWS 1000
 
 /*
  * A look from the start that takes as long as this is cheap. After one that is not,
@@ -261,6 +260,17 @@ jobs_sweep_soon(void)
 	sweep_soon = true;
 }
 
+/* Set when a pass has left something that is due. */
+static bool left_some = false;
+
+static bool
+is_anything_due(JobsCall *call, TimestampTz now, TimestampTz from)
+{
+	JobsResult	due = jobs_run(&anything_due, A_INT4(call->caller.tenant), A_TIME(now), A_TIME(from));
+
+	return DatumGetBool(jobs_column(&due, 0, 1, NULL));
+}
+
 /*
  * What the rows say is due, from a time on. What is woken is due as of now and so is
  * seen in the same pass.
@@ -271,10 +281,10 @@ sweep_due(JobsCall *call, TimestampTz now, TimestampTz from)
 	JobsArg		t = A_INT4(call->caller.tenant);
 	JobsArg		n = A_TIME(now);
 	JobsArg		f = A_TIME(from);
-	JobsResult	due = jobs_run(&anything_due, t, n, f);
 	uint64		moved;
 
-	if (!DatumGetBool(jobs_column(&due, 0, 1, NULL)))
+	left_some = false;
+	if (!is_anything_due(call, now, from))
 		return 0;
 
 	jobs_begin_ready("sweep()");
@@ -285,6 +295,7 @@ sweep_due(JobsCall *call, TimestampTz now, TimestampTz from)
 	moved += jobs_run(&promote_due, t, n, f).count;
 	moved += jobs_run(&expire_leases, t, n, A_TIME(now + (int64) jobs_lost_grace * 1000), f).count;
 	jobs_run(&forget_notices, t, n);
+	left_some = is_anything_due(call, now, from);
 	return moved;
 }
 
@@ -360,7 +371,7 @@ sweep_from_last(JobsCall *call, bool other_tenant)
 
 		start_at = cost < CHEAP_LOOK_US ? DT_NOBEGIN : began + cost * LOOK_COST;
 	}
-	if (moved >= STEP_ROWS)
+	if (left_some)
 		start_at = DT_NOBEGIN;
 	looked = began;
 	return moved;
