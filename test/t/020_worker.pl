@@ -24,7 +24,7 @@ swept($node, 'postgres', 'what is due is moved, with nobody claiming');
 status_becomes($node, 'postgres', "outcome = 'done' AND moved = 1 AND passes > 0 AND failures = 0 AND ended >= started", 'the pass is told of');
 
 # Restart ------------------------------------------------------------------------
-$node->restart;
+restart($node);
 due_job($node, 'postgres');
 swept($node, 'postgres', 'after a restart as well');
 

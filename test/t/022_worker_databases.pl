@@ -104,7 +104,7 @@ $gate->close;
 # the one of the server's own for logical replication.
 $node->append_conf('postgresql.conf', 'max_worker_processes = 3');
 my $logged = -s $node->logfile;
-$node->restart;
+restart($node);
 $gate = session($node, 'a');
 $gate->run('SELECT pg_advisory_lock(42)');
 due_job($node, 'a');

@@ -32,7 +32,7 @@ $primary->stop('immediate');
 $standby->promote;
 swept($standby, 'postgres', 'promoted, it has workers');
 is($standby->safe_psql('postgres', "SELECT count(*) FROM jobs_store.job_status WHERE job_id = '$job' AND name = 'PENDING'"), '1', 'which moved the job');
-$standby->restart;
+restart($standby);
 due_job($standby, 'postgres');
 swept($standby, 'postgres', 'and still has after a restart');
 is(log_count($standby, qr/(?:ERROR|PANIC):/), 0, 'without an error');

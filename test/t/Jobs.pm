@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(preloaded_node install due_job swept holdable hold_by held session
+our @EXPORT = qw(preloaded_node restart install due_job swept holdable hold_by held session
 	launcher_pid log_count status status_becomes launcher_looks);
 
 # With workers in a hurry, and a discovery that never comes unless a test asks for it.
@@ -31,6 +31,17 @@ jobs.worker_discovery_interval = 100
 CONF
 	$node->start;
 	return $node;
+}
+
+# pg_ctl restart starts the program that ran before, and so goes past one that a
+# sanitizer has put before it.
+sub restart
+{
+	my ($node) = @_;
+
+	$node->stop;
+	$node->start;
+	return;
 }
 
 # The extension, an agent, and in the public schema what due_job and holdable need.
