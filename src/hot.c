@@ -66,6 +66,25 @@ write_entry(JobsWriter *writer, int32 tenant, const JobsEntry *entry)
 	ExecStoreVirtualTuple(slot);
 }
 
+/* Finds the heads of some lanes, or of some limiters. Writes nothing. */
+void
+jobs_hot_look(int32 tenant, bool permits, JobsLook *looks, int count)
+{
+	JobsReader	reader;
+
+	jobs_rows_begin(NULL);
+	jobs_reader_open(&reader, permits ? ROWS_PERMIT : ROWS_READY, AccessShareLock, JOBS_SEEK_KEYS);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		jobs_reader_seek(&reader, tenant, looks[i].lane, looks[i].from, looks[i].near);
+		looks[i].head = !jobs_reader_next(&reader) ? 0 :
+			DatumGetInt64(jobs_reader_not_null(&reader, permits ? PERMIT_SEQ : READY_SEQ));
+	}
+	jobs_reader_close(&reader);
+	jobs_rows_end();
+}
+
 /*
  * Deletes up to limit rows of a lane, oldest first; answers how many. *next is
  * the seq of the first that was left behind them, 0 if there is none.
@@ -145,17 +164,14 @@ write_leases(const JobsTake *take, JobsEntry *taken, const int32 *max_attempts, 
 	FreeExecutorState(estate);
 }
 
-/* Columns of the function, unless they are those of the last job. */
-static void
-read_function(JobsReader *function, int32 tenant, pg_uuid_t id, Datum *values, bool *nulls)
+/* Jobs of one lane mostly become ready in the order of their ids. */
+static bool
+ascending(const JobsEntry *entries, int count)
 {
-	if (!TTS_EMPTY(function->slot) &&
-		memcmp(DatumGetUUIDP(jobs_reader_not_null(function, 0)), &id, UUID_LEN) == 0)
-		return;
-	if (!jobs_reader_find(function, tenant, UUIDPGetDatum(&id)))
-		elog(ERROR, "a job's function is missing");
-	for (int i = 0; i < JOBS_TAKEN_MODEL - JOBS_TAKEN_FUNCTION; i++)
-		values[JOBS_TAKEN_FUNCTION + i] = jobs_reader_column(function, i, &nulls[JOBS_TAKEN_FUNCTION + i]);
+	for (int i = 1; i < count; i++)
+		if (memcmp(&entries[i - 1].job_id, &entries[i].job_id, UUID_LEN) >= 0)
+			return false;
+	return count > 1;
 }
 
 /* The jobs that were taken, as the caller of claim_jobs sees them. */
@@ -163,18 +179,19 @@ static void
 hand_out(const JobsTake *take, const JobsEntry *taken, int count, JobsTakenRow *row, void *where)
 {
 	JobsReader	job;
-	JobsReader	function;
 	Datum		values[JOBS_TAKEN_COLUMNS];
 	bool		nulls[JOBS_TAKEN_COLUMNS] = {false};
 
-	jobs_reader_open(&job, ROWS_JOB, AccessShareLock, 2);
-	jobs_reader_open(&function, ROWS_FUNCTION, AccessShareLock, 2);
+	jobs_reader_open(&job, ROWS_JOB, AccessShareLock, 3);
+	jobs_reader_prefix(&job, take->tenant, NULL);
+	if (ascending(taken, count))
+		jobs_reader_walk(&job, &taken[0].job_id, &taken[count - 1].job_id);
 	for (int i = 0; i < count; i++)
 	{
-		if (!jobs_reader_find(&job, take->tenant, UUIDPGetDatum(&taken[i].job_id)))
+		if (!jobs_reader_find(&job, &taken[i].job_id))
 			elog(ERROR, "job %s is ready, but missing", jobs_uuid_text(&taken[i].job_id));
-		read_function(&function, take->tenant, *DatumGetUUIDP(jobs_reader_not_null(&job, JOB_FUNCTION)),
-					  values, nulls);
+		jobs_function_columns(take->tenant, DatumGetUUIDP(jobs_reader_not_null(&job, JOB_FUNCTION)), taken[i].created,
+							  &values[JOBS_TAKEN_FUNCTION], &nulls[JOBS_TAKEN_FUNCTION]);
 		values[JOBS_TAKEN_ID] = UUIDPGetDatum(&taken[i].job_id);
 		values[JOBS_TAKEN_ATTEMPT] = Int32GetDatum(taken[i].attempt);
 		values[JOBS_TAKEN_MODEL] = jobs_reader_column(&job, JOB_MODEL, &nulls[JOBS_TAKEN_MODEL]);
@@ -182,7 +199,6 @@ hand_out(const JobsTake *take, const JobsEntry *taken, int count, JobsTakenRow *
 		values[JOBS_TAKEN_EXPIRES] = TimestampTzGetDatum(taken[i].created + take->lease_ms * 1000);
 		row(where, values, nulls);
 	}
-	jobs_reader_close(&function);
 	jobs_reader_close(&job);
 }
 
@@ -341,14 +357,9 @@ static bool
 end_lease(JobsReader *lease, int32 tenant, const JobsReport *report, JobsEntry *entry, Returned *returned)
 {
 	int			before = returned->count;
-	ScanKeyData keys[3];
 	int32		attempt;
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(report->agent_id));
-	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(report->job_id));
-	index_rescan(lease->scan, keys, 3, NULL, 0);
-	if (!jobs_reader_next(lease))
+	if (!jobs_reader_find(lease, report->job_id))
 		return false;
 	attempt = DatumGetInt32(jobs_reader_not_null(lease, LEASE_ATTEMPT));
 	if (report->attempt != 0 && report->attempt != attempt)
@@ -390,15 +401,18 @@ entry_datum(TupleDesc desc, const JobsEntry *entry)
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 }
 
-/* Whether jobs wait for one of those that have ended. */
+/* Whether jobs wait for one of those that have ended, which are in the order of their ids. */
 static void
 find_dependents(int32 tenant, const JobsEntry *entries, int count, JobsEnded **ended)
 {
 	JobsReader	dependency;
+	bool		any;
 
-	jobs_reader_open(&dependency, ROWS_DEPENDENCY, AccessShareLock, 2);
+	jobs_reader_open(&dependency, ROWS_DEPENDENCY, AccessShareLock, 3);
+	jobs_reader_prefix(&dependency, tenant, NULL);
+	any = jobs_reader_between(&dependency, &entries[0].job_id, &entries[count - 1].job_id);
 	for (int i = 0; i < count; i++)
-		ended[i]->dependents = jobs_reader_find(&dependency, tenant, UUIDPGetDatum(&entries[i].job_id));
+		ended[i]->dependents = any && (count == 1 || jobs_reader_find(&dependency, &entries[i].job_id));
 	jobs_reader_close(&dependency);
 }
 
@@ -419,7 +433,10 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 	int			used = 0;
 
 	jobs_rows_begin("update_job_status()");
-	jobs_reader_open(&lease, ROWS_LEASE, RowExclusiveLock, 3);
+	jobs_reader_open(&lease, ROWS_LEASE, RowExclusiveLock, count > 1 ? 4 : 3);
+	jobs_reader_prefix(&lease, call->caller.tenant, reports[0]->agent_id);
+	if (count > 1)
+		jobs_reader_walk(&lease, reports[0]->job_id, reports[count - 1]->job_id);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -26,6 +26,15 @@ typedef struct JobsTake
 	int16		permits;		/* that the lease has: a bit for each JobsLimitKind */
 } JobsTake;
 
+/* Where the oldest row of a lane, or the first permit of a limiter, is looked for. */
+typedef struct JobsLook
+{
+	int32		lane;
+	int64		from;			/* seq to start at */
+	int64		near;			/* and up to where it should be */
+	int64		head;			/* its seq; 0: there is none */
+} JobsLook;
+
 /* The columns of claim_jobs. */
 enum
 {
@@ -59,6 +68,8 @@ typedef struct JobsEnded
 	bool		dependents;		/* jobs wait for it */
 } JobsEnded;
 
+extern void jobs_function_columns(int32 tenant, const pg_uuid_t *id, TimestampTz now, Datum *values, bool *nulls);
+extern void jobs_hot_look(int32 tenant, bool permits, JobsLook *looks, int count);
 extern int	jobs_hot_take(const JobsTake *take, JobsTakenRow *row, void *where, int64 *last, int64 *next);
 extern int32 jobs_hot_take_permits(int32 tenant, int32 limiter, int64 from, int64 near, int32 wanted, int64 *last);
 extern bool jobs_hot_put_permits(int32 tenant, int32 limiter, int32 count, TimestampTz due);

@@ -64,7 +64,9 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "hot.h"
 #include "lane.h"
+#include "rows.h"
 
 PG_FUNCTION_INFO_V1(jobs_lane_marks);
 
@@ -417,15 +419,46 @@ learn(JobsLaneState *state, Oid file)
 	state->safe = Max(state->safe, safe);
 }
 
+static void
+look_by_statement(JobsCall *call, bool permits, JobsLook *looks, int count)
+{
+	Datum	   *numbers = palloc(sizeof(Datum) * count);
+	Datum	   *starts = palloc(sizeof(Datum) * count);
+	JobsResult	found;
+
+	for (int i = 0; i < count; i++)
+	{
+		numbers[i] = Int32GetDatum(looks[i].lane);
+		starts[i] = Int64GetDatum(looks[i].from);
+	}
+	found = jobs_run(permits ? &read_permits : &read_heads, A_INT4(call->caller.tenant),
+					 A_PTR(construct_array(numbers, count, INT4OID, 4, true, TYPALIGN_INT)),
+					 A_PTR(construct_array(starts, count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
+	for (uint64 row = 0; row < found.count; row++)
+		looks[DatumGetInt64(jobs_column(&found, row, 1, NULL)) - 1].head =
+			DatumGetInt64(jobs_column(&found, row, 2, NULL));
+	SPI_freetuptable(found.table);
+}
+
+/* Finds the heads of lanes, or of limiters; of those that have one. */
+static void
+look(JobsCall *call, bool permits, JobsLook *looks, int count)
+{
+	if (count == 0)
+		return;
+	if (jobs_rows_usable())
+		jobs_hot_look(call->caller.tenant, permits, looks, count);
+	else
+		look_by_statement(call, permits, looks, count);
+}
+
 /* Heads of those lanes, or of those limiters, from the mark or from safe. */
 static void
 read_kind(JobsCall *call, JobsLane **lanes, int count, const bool *from_safe, bool permits, int64 *heads)
 {
-	Datum	   *numbers = palloc(sizeof(Datum) * count);
-	Datum	   *starts = palloc(sizeof(Datum) * count);
+	JobsLook   *looks = palloc0(sizeof(JobsLook) * count);
 	int		   *places = palloc(sizeof(int) * count);
 	int			used = 0;
-	JobsResult	found;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -433,19 +466,14 @@ read_kind(JobsCall *call, JobsLane **lanes, int count, const bool *from_safe, bo
 
 		if (state->permits != permits)
 			continue;
-		numbers[used] = Int32GetDatum(lanes[i]->lane);
-		starts[used] = Int64GetDatum(from_safe[i] ? state->safe : state->mark);
+		looks[used].lane = lanes[i]->lane;
+		looks[used].from = from_safe[i] ? state->safe : state->mark;
+		looks[used].near = state->head + MIN_REACH;
 		places[used++] = i;
 	}
-	if (used == 0)
-		return;
-	found = jobs_run(permits ? &read_permits : &read_heads, A_INT4(call->caller.tenant),
-					 A_PTR(construct_array(numbers, used, INT4OID, 4, true, TYPALIGN_INT)),
-					 A_PTR(construct_array(starts, used, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
-	for (uint64 row = 0; row < found.count; row++)
-		heads[places[DatumGetInt64(jobs_column(&found, row, 1, NULL)) - 1]] =
-			DatumGetInt64(jobs_column(&found, row, 2, NULL));
-	SPI_freetuptable(found.table);
+	look(call, permits, looks, used);
+	for (int i = 0; i < used; i++)
+		heads[places[i]] = looks[i].head;
 }
 
 /* Heads of some lanes; 0 where there is none. */
@@ -698,19 +726,15 @@ jobs_lane_taken(const JobsLane *lane, int64 seq, int64 next, bool looked)
 void
 jobs_lane_passed(JobsCall *call, const JobsLane *lane, int64 bound)
 {
-	JobsResult	found;
-	Datum		number = Int32GetDatum(lane->lane);
-	Datum		start = Int64GetDatum(bound + 1);
+	JobsLook	behind = {.lane = lane->lane, .from = bound + 1, .near = bound + MIN_REACH};
 
 	lane->state->cold_until = GetCurrentTimestamp();
 	if (bound == PG_INT64_MAX)
 		return;
-	found = jobs_run(&read_heads, A_INT4(call->caller.tenant),
-					 A_PTR(construct_array(&number, 1, INT4OID, 4, true, TYPALIGN_INT)),
-					 A_PTR(construct_array(&start, 1, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
-	if (found.count == 0)
+	look(call, false, &behind, 1);
+	if (behind.head == 0)
 		return;
-	lane->state->head = DatumGetInt64(jobs_column(&found, 0, 2, NULL));
+	lane->state->head = behind.head;
 	lane->state->cold_until = 0;
 }
 

@@ -11,6 +11,10 @@
  * Rows are looked for by a full key or along a lane, with a snapshot taken after
  * everything that the transaction did before.
  *
+ * Locks on tables and indexes stay until the transaction ends, as those of a plan's
+ * scans do: one call opens some of them more than once, and to release them together
+ * is cheaper. They are few enough for the fast path of the lock manager.
+ *
  *-------------------------------------------------------------------------
  */
 #include "jobs.h"
@@ -22,16 +26,20 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "storage/procarray.h"
 #include "tcop/utility.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -42,8 +50,11 @@
 #define MAX_COLUMNS 26
 #define MAX_KEYS 4
 
-/* Rows inserted with one call. */
-#define MAX_ROWS 64
+/* Entries of an index that are passed over before a search from the root is cheaper. */
+#define MAX_STEPS 16
+
+/* Indexes to remember: ours, and some of somebody else's. */
+#define MAX_KEPT 32
 
 /*
  * What is expected of a table. Tables that are written must have just these
@@ -117,6 +128,9 @@ static const Layout layouts[] = {
 };
 #define TABLES countof(layouts)
 
+/* The indexes of our script that have a predicate, of tables that are written. */
+static const char *const partial_indexes[] = {"job_status_terminal_idx", "job_created_by_idx", "job_model_idx"};
+
 /* What was found out about a table; good until one of them changes. */
 typedef struct Table
 {
@@ -132,6 +146,17 @@ Oid			jobs_rows_ready_seq;
 static bool known = false;
 static bool usable;
 static bool addable;
+
+/* Of indexes; forgotten with all the rest. */
+typedef struct Kept
+{
+	Oid			index;
+	IndexInfo  *info;
+} Kept;
+
+static MemoryContext kept_context = NULL;
+static Kept kept[MAX_KEPT];
+static int	kept_count = 0;
 
 /* Only notes that something changed: a callback may not look at catalogs. */
 static void
@@ -215,6 +240,18 @@ table_fits(Oid schema, const Layout *layout, Table *table)
 	return fits;
 }
 
+/* Somebody further up may be writing with what was kept: it stays until the transaction ends. */
+static void
+forget_indexes(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "jobs indexes", ALLOCSET_SMALL_SIZES);
+
+	kept_count = 0;
+	if (kept_context != NULL)
+		MemoryContextSetParent(kept_context, TopTransactionContext);
+	kept_context = context;
+}
+
 /* Finds out about all tables, as far as they fit. */
 static void
 look_at_tables(void)
@@ -222,6 +259,7 @@ look_at_tables(void)
 	Oid			schema = get_namespace_oid("jobs_store", true);
 	int			fit = 0;
 
+	forget_indexes();
 	while (OidIsValid(schema) && fit < TABLES && table_fits(schema, &layouts[fit], &tables[fit]))
 		fit++;
 	jobs_rows_entry_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("job_status"),
@@ -253,11 +291,12 @@ jobs_rows_addable(void)
 	return jobs_rows_usable() && addable;
 }
 
-/* What the transaction did so far is seen from here on, and what others have committed. */
+/* What the transaction did so far is seen from here on, and what others have committed. NULL command: writes nothing. */
 void
 jobs_rows_begin(const char *command)
 {
-	PreventCommandIfReadOnly(command);
+	if (command != NULL)
+		PreventCommandIfReadOnly(command);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
@@ -274,6 +313,8 @@ jobs_reader_open(JobsReader *reader, JobsTableId id, LOCKMODE lock, int keys)
 {
 	reader->columns = tables[id].columns;
 	reader->rest = 0;
+	reader->prefix = 0;
+	reader->walking = false;
 	reader->table = table_open(tables[id].table, lock);
 	reader->index = index_open(tables[id].index, AccessShareLock);
 	reader->slot = table_slot_create(reader->table, NULL);
@@ -285,7 +326,7 @@ jobs_reader_close(JobsReader *reader)
 {
 	index_endscan(reader->scan);
 	ExecDropSingleTupleTableSlot(reader->slot);
-	index_close(reader->index, AccessShareLock);
+	index_close(reader->index, NoLock);
 	table_close(reader->table, NoLock);
 }
 
@@ -344,16 +385,154 @@ jobs_reader_not_null(JobsReader *reader, int place)
 	return value;
 }
 
-/* The row with the key (tenant, id). */
-bool
-jobs_reader_find(JobsReader *reader, int32 tenant, Datum id)
+/* What the keys of all rows that are looked for begin with; NULL agent: the tenant alone. */
+void
+jobs_reader_prefix(JobsReader *reader, int32 tenant, const pg_uuid_t *agent_id)
 {
-	ScanKeyData keys[2];
+	ScanKeyInit(&reader->keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
+	if (agent_id != NULL)
+		ScanKeyInit(&reader->keys[1], 2, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(agent_id));
+	reader->prefix = agent_id == NULL ? 1 : 2;
+}
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_UUID_EQ, id);
-	index_rescan(reader->scan, keys, 2, NULL, 0);
+/* Starts a scan of the ids that follow the prefix; only a reader with a key more knows ranges. */
+static void
+search(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last)
+{
+	int			n = reader->prefix;
+
+	if (reader->scan->numberOfKeys == n + 1)
+		ScanKeyInit(&reader->keys[n], n + 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(first));
+	else
+	{
+		ScanKeyInit(&reader->keys[n], n + 1, BTGreaterEqualStrategyNumber, F_UUID_GE, UUIDPGetDatum(first));
+		ScanKeyInit(&reader->keys[n + 1], n + 1, BTLessEqualStrategyNumber, F_UUID_LE, UUIDPGetDatum(last));
+	}
+	index_rescan(reader->scan, reader->keys, reader->scan->numberOfKeys, NULL, 0);
+}
+
+/* Whether there is a row whose id is one of these or between them. */
+bool
+jobs_reader_between(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last)
+{
+	search(reader, first, last);
 	return jobs_reader_next(reader);
+}
+
+/*
+ * From here on ids are looked for in ascending order, from first to last. It makes
+ * no difference but for speed: where they follow each other closely in the index,
+ * the next one is a step away, not a search from the root.
+ */
+void
+jobs_reader_walk(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last)
+{
+	reader->walking = true;
+	reader->standing = false;
+	reader->scan->xs_want_itup = true;
+	search(reader, first, last);
+}
+
+/* One step; answers how the id of the entry compares to the one that is wanted. */
+static int
+step(JobsReader *reader, const pg_uuid_t *id)
+{
+	bool		isnull;
+	Datum		found;
+
+	if (!reader->standing && index_getnext_tid(reader->scan, ForwardScanDirection) == NULL)
+		return 1;
+	reader->standing = true;
+	found = index_getattr(reader->scan->xs_itup, reader->prefix + 1, RelationGetDescr(reader->index), &isnull);
+	return memcmp(DatumGetUUIDP(found), id, UUID_LEN);
+}
+
+/* False: the ids are far apart, and the rest is searched for one by one. */
+static bool
+walk_to(JobsReader *reader, const pg_uuid_t *id, bool *found)
+{
+	for (int steps = 0; steps < MAX_STEPS; steps++)
+	{
+		int			order = step(reader, id);
+
+		*found = order == 0 && index_fetch_heap(reader->scan, reader->slot);
+		if (order > 0 || *found)
+		{
+			reader->standing = order > 0;
+			return true;
+		}
+		reader->standing = false;
+	}
+	return false;
+}
+
+/* The row with this id. */
+bool
+jobs_reader_find(JobsReader *reader, const pg_uuid_t *id)
+{
+	bool		found;
+
+	if (reader->walking && walk_to(reader, id, &found))
+		return found;
+	reader->walking = false;
+	return jobs_reader_between(reader, id, id);
+}
+
+/* Whether an index holds nothing but columns, in a btree, with no predicate but that of our script. */
+static bool
+is_simple(Relation index)
+{
+	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisready ||
+		RelationGetIndexExpressions(index) != NIL)
+		return false;
+	for (int i = 0; i < countof(partial_indexes); i++)
+		if (strcmp(RelationGetRelationName(index), partial_indexes[i]) == 0)
+			return true;
+	return RelationGetIndexPredicate(index) == NIL;
+}
+
+/*
+ * How a row gets into an index, kept for later calls if it is simple: to build it,
+ * and to prepare its predicate, takes as long as the insert itself.
+ */
+static IndexInfo *
+index_info(Relation index)
+{
+	MemoryContext caller;
+	IndexInfo  *info;
+
+	for (int i = 0; i < kept_count; i++)
+		if (kept[i].index == RelationGetRelid(index))
+			return kept[i].info;
+	if (kept_count == MAX_KEPT || !is_simple(index))
+		return BuildIndexInfo(index);
+	caller = MemoryContextSwitchTo(kept_context);
+	info = BuildIndexInfo(index);
+	if (info->ii_Predicate != NIL)
+		info->ii_PredicateState = ExecInitQual((List *) expression_planner((Expr *) info->ii_Predicate), NULL);
+	MemoryContextSwitchTo(caller);
+	kept[kept_count].index = RelationGetRelid(index);
+	kept[kept_count++].info = info;
+	return info;
+}
+
+/* As ExecOpenIndices. */
+static void
+open_indexes(ResultRelInfo *info)
+{
+	List	   *indexes = RelationGetIndexList(info->ri_RelationDesc);
+	ListCell   *cell;
+
+	info->ri_IndexRelationDescs = palloc(sizeof(Relation) * list_length(indexes));
+	info->ri_IndexRelationInfo = palloc(sizeof(IndexInfo *) * list_length(indexes));
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
+
+		info->ri_IndexRelationDescs[info->ri_NumIndices] = index;
+		info->ri_IndexRelationInfo[info->ri_NumIndices++] = index_info(index);
+	}
+	list_free(indexes);
 }
 
 void
@@ -363,7 +542,7 @@ jobs_writer_open(JobsWriter *writer, JobsTableId id, EState *estate)
 	writer->estate = estate;
 	writer->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->info, writer->table, 0, NULL, 0);
-	ExecOpenIndices(writer->info, false);
+	open_indexes(writer->info);
 	memset(writer->slots, 0, sizeof(writer->slots));
 	writer->used = 0;
 }
@@ -408,7 +587,8 @@ jobs_writer_close(JobsWriter *writer)
 	flush(writer);
 	for (int i = 0; i < JOBS_WRITER_ROWS && writer->slots[i] != NULL; i++)
 		ExecDropSingleTupleTableSlot(writer->slots[i]);
-	ExecCloseIndices(writer->info);
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+		index_close(writer->info->ri_IndexRelationDescs[i], NoLock);
 	table_close(writer->table, NoLock);
 }
 

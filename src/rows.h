@@ -16,8 +16,11 @@
 /* Rows inserted with one call. */
 #define JOBS_WRITER_ROWS 64
 
-/* Of a reader that is to be used with jobs_reader_seek. */
+/* Scan keys of a reader that is to be used with jobs_reader_seek. */
 #define JOBS_SEEK_KEYS 4
+
+/* Columns of the longest key that jobs_reader_find knows; a range needs one scan key more. */
+#define JOBS_KEY_COLUMNS 3
 
 typedef enum JobsTableId
 {
@@ -84,6 +87,10 @@ typedef struct JobsReader
 	int32		tenant;			/* of jobs_reader_seek, */
 	int32		lane;
 	int64		rest;			/* which goes on here; 0: it does not */
+	ScanKeyData keys[JOBS_KEY_COLUMNS + 1]; /* of jobs_reader_find: the prefix first, */
+	int			prefix;			/* of so many columns */
+	bool		walking;		/* ids come in ascending order, */
+	bool		standing;		/* and the scan is at an entry that was not asked for yet */
 } JobsReader;
 
 /* Rows on their way into a table. */
@@ -109,7 +116,10 @@ extern void jobs_reader_close(JobsReader *reader);
 extern bool jobs_reader_next(JobsReader *reader);
 extern Datum jobs_reader_column(JobsReader *reader, int place, bool *isnull);
 extern Datum jobs_reader_not_null(JobsReader *reader, int place);
-extern bool jobs_reader_find(JobsReader *reader, int32 tenant, Datum id);
+extern void jobs_reader_prefix(JobsReader *reader, int32 tenant, const pg_uuid_t *agent_id);
+extern bool jobs_reader_find(JobsReader *reader, const pg_uuid_t *id);
+extern bool jobs_reader_between(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last);
+extern void jobs_reader_walk(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last);
 extern void jobs_reader_seek(JobsReader *reader, int32 tenant, int32 lane, int64 from, int64 near);
 extern bool jobs_reader_take(JobsReader *reader);
 

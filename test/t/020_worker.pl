@@ -33,11 +33,10 @@ my $holder = session($node, 'postgres');
 $holder->run('SELECT pg_advisory_lock(42)');
 holdable($node, 'postgres', 'PERFORM pg_advisory_xact_lock_shared(42)');
 due_job($node, 'postgres');
-my $worker = held($node, 'postgres', 'advisory');
-like($node->safe_psql('postgres', "SELECT query FROM pg_stat_activity WHERE pid = $worker"), qr/^sweep of tenant 1$/, 'activity says what it does');
-is($node->safe_psql('postgres', "SELECT application_name FROM pg_stat_activity WHERE pid = $worker"), 'jobs worker', 'and who it is');
 my $launcher = launcher_pid($node);
-kill 'KILL', $worker;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs worker' AND wait_event = 'advisory'
+	AND query = 'sweep of tenant 1' AND application_name = 'jobs worker'}), 'activity says what it does, and who it is');
+struck($node, 'postgres', 'advisory', sub { kill 'KILL', shift });
 $holder->close;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs launcher' AND pid <> $launcher"),
 	'after the crash of a worker the server comes back, with a launcher');
@@ -63,16 +62,16 @@ swept($node, 'postgres', 'and goes on');
 
 sub terminated
 {
-	my ($pid, $where) = @_;
+	my ($event, $where) = @_;
+	my $pid = struck($node, 'postgres', $event, sub { $node->safe_psql('postgres', "SELECT pg_terminate_backend($_[0])") eq 't' });
 
-	is($node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)"), 't', "a worker is terminated $where");
 	ok($node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)"), "and ends, $where");
 	return;
 }
 
 hold_by($node, 'postgres', 'PERFORM pg_sleep(600)');
 due_job($node, 'postgres');
-terminated(held($node, 'postgres', 'PgSleep'), 'in a query');
+terminated('PgSleep', 'in a query');
 status_becomes($node, 'postgres', 'failures > 0', 'which counts as a failure');
 hold_by($node, 'postgres', 'NULL');
 # One that came meanwhile sleeps in the old function.
@@ -84,7 +83,7 @@ due_job($node, 'postgres');
 swept($node, 'postgres', 'nothing is due');
 my $locker = session($node, 'postgres');
 $locker->run('BEGIN; LOCK TABLE jobs_store.waiting');
-terminated(held($node, 'postgres', 'Lock'), 'in a lock wait');
+terminated('Lock', 'in a lock wait');
 $locker->run('ROLLBACK');
 due_job($node, 'postgres');
 swept($node, 'postgres', 'the lock gone, work goes on');
