@@ -170,7 +170,7 @@ sub session
 	my $self = { in => '', out => '', err => '' };
 
 	$self->{psql} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($database) ],
-		'<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err}, IPC::Run::timeout(180));
+		'<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err}, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	return bless $self, 'Jobs::Session';
 }
 
