@@ -11,9 +11,9 @@
  * Rows are looked for by a full key or along a lane, with a snapshot taken after
  * everything that the transaction did before.
  *
- * Locks on tables and indexes stay until the transaction ends, as those of a plan's
- * scans do: one call opens some of them more than once, and to release them together
- * is cheaper. They are few enough for the fast path of the lock manager.
+ * Locks on tables, and on the indexes of those that are written, stay until the
+ * transaction ends: one call opens some of them more than once, and to release them
+ * together is cheaper. Who waits for such an index (REINDEX) waits for its table.
  *
  *-------------------------------------------------------------------------
  */
@@ -312,6 +312,7 @@ void
 jobs_reader_open(JobsReader *reader, JobsTableId id, LOCKMODE lock, int keys)
 {
 	reader->columns = tables[id].columns;
+	reader->lock = lock;
 	reader->rest = 0;
 	reader->prefix = 0;
 	reader->walking = false;
@@ -326,7 +327,7 @@ jobs_reader_close(JobsReader *reader)
 {
 	index_endscan(reader->scan);
 	ExecDropSingleTupleTableSlot(reader->slot);
-	index_close(reader->index, NoLock);
+	index_close(reader->index, reader->lock == AccessShareLock ? AccessShareLock : NoLock);
 	table_close(reader->table, NoLock);
 }
 
@@ -428,42 +429,43 @@ void
 jobs_reader_walk(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last)
 {
 	reader->walking = true;
-	reader->standing = false;
+	reader->ended = false;
+	reader->entry = NULL;
 	reader->scan->xs_want_itup = true;
 	search(reader, first, last);
 }
 
-/* One step; answers how the id of the entry compares to the one that is wanted. */
+/* How the id of the entry that the scan is at compares to the one that is wanted; behind the last one: it is greater. */
 static int
-step(JobsReader *reader, const pg_uuid_t *id)
+compare_entry(JobsReader *reader, const pg_uuid_t *id)
 {
 	bool		isnull;
-	Datum		found;
 
-	if (!reader->standing && index_getnext_tid(reader->scan, ForwardScanDirection) == NULL)
-		return 1;
-	reader->standing = true;
-	found = index_getattr(reader->scan->xs_itup, reader->prefix + 1, RelationGetDescr(reader->index), &isnull);
-	return memcmp(DatumGetUUIDP(found), id, UUID_LEN);
+	if (!reader->ended && reader->entry == NULL)
+	{
+		reader->ended = index_getnext_tid(reader->scan, ForwardScanDirection) == NULL;
+		reader->entry = reader->scan->xs_itup;
+	}
+	return reader->ended ? 1 :
+		memcmp(DatumGetUUIDP(index_getattr(reader->entry, reader->prefix + 1, RelationGetDescr(reader->index), &isnull)),
+			   id, UUID_LEN);
 }
 
 /* False: the ids are far apart, and the rest is searched for one by one. */
 static bool
 walk_to(JobsReader *reader, const pg_uuid_t *id, bool *found)
 {
-	for (int steps = 0; steps < MAX_STEPS; steps++)
+	*found = false;
+	for (int steps = 0; steps < MAX_STEPS && !*found; steps++)
 	{
-		int			order = step(reader, id);
+		int			order = compare_entry(reader, id);
 
-		*found = order == 0 && index_fetch_heap(reader->scan, reader->slot);
-		if (order > 0 || *found)
-		{
-			reader->standing = order > 0;
+		if (order > 0)
 			return true;
-		}
-		reader->standing = false;
+		reader->entry = NULL;
+		*found = order == 0 && index_fetch_heap(reader->scan, reader->slot);
 	}
-	return false;
+	return *found;
 }
 
 /* The row with this id. */
@@ -588,7 +590,10 @@ jobs_writer_close(JobsWriter *writer)
 	for (int i = 0; i < JOBS_WRITER_ROWS && writer->slots[i] != NULL; i++)
 		ExecDropSingleTupleTableSlot(writer->slots[i]);
 	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+	{
+		JOBS_INDEX_INSERT_CLEANUP(writer->info->ri_IndexRelationDescs[i], writer->info->ri_IndexRelationInfo[i]);
 		index_close(writer->info->ri_IndexRelationDescs[i], NoLock);
+	}
 	table_close(writer->table, NoLock);
 }
 

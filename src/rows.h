@@ -80,6 +80,7 @@ enum
 typedef struct JobsReader
 {
 	Relation	table;
+	LOCKMODE	lock;			/* of the table */
 	Relation	index;
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
@@ -90,7 +91,8 @@ typedef struct JobsReader
 	ScanKeyData keys[JOBS_KEY_COLUMNS + 1]; /* of jobs_reader_find: the prefix first, */
 	int			prefix;			/* of so many columns */
 	bool		walking;		/* ids come in ascending order, */
-	bool		standing;		/* and the scan is at an entry that was not asked for yet */
+	IndexTuple	entry;			/* and this is the next that may be asked for; NULL: not known */
+	bool		ended;			/* there is none */
 } JobsReader;
 
 /* Rows on their way into a table. */

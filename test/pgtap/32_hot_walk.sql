@@ -70,6 +70,10 @@ SELECT results_eq(format($$SELECT array_agg((r.status).name::text ORDER BY r.job
 		(SELECT array_agg(job_id) || '00000000-0000-7000-8000-000000000000'::uuid || (SELECT id FROM made WHERE n = 1) || 'ffffffff-ffff-7fff-bfff-fffffffffff0'::uuid FROM got)),
 	$$SELECT ARRAY[NULL, 'COMPLETED', 'COMPLETED', 'COMPLETED', 'COMPLETED', NULL], ARRAY['JB404', NULL, NULL, NULL, NULL, 'JB404']$$,
 	'the others are told apart');
+SELECT jobs.register_agent('idle') AS idle \gset
+SELECT is(array_agg(r.sqlstate), ARRAY['JB404', 'JB404', 'JB404'], 'as where there is nothing else')
+FROM jobs.update_job_status(ARRAY['00000000-0000-7000-8000-000000000000', '01a20000-0000-7000-8000-000000000000', 'ffffffff-ffff-7fff-bfff-fffffffffff0']::uuid[],
+	ARRAY['COMPLETED']::jobs.job_status_name[], NULL, :'idle', NULL) r;
 SELECT is((SELECT count(*) FROM jobs.check_integrity()), 0::bigint, 'all is well');
 
 -- Names of functions ---------------------------------------------------------------
@@ -119,6 +123,7 @@ SELECT pg_temp.some(20) IS NULL AS ignored \gset
 CREATE INDEX plain ON jobs_store.job_status (created);
 CREATE INDEX computed ON jobs_store.job_status ((ordinal * 7));
 CREATE INDEX hashed ON jobs_store.job_status USING hash (attempt);
+CREATE INDEX ranges ON jobs_store.job_status USING brin (message);
 SELECT pg_temp.some(100) IS NULL AS ignored \gset
 SELECT pg_temp.has_all('plain', 'created > ''-infinity''');
 SELECT pg_temp.has_all('computed', 'ordinal * 7 = 14');
