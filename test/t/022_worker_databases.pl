@@ -116,7 +116,8 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM jobs_store.waiting'), '1',
 $gate->run('SELECT pg_advisory_unlock(42)');
 swept($node, 'postgres', 'until a slot is free');
 swept($node, 'a', 'and all is done');
-is(log_count($node, qr/no background worker could be started for the maintenance/), 1, 'it was said once');
+# Again each time that a worker gave up waiting for the gate.
+cmp_ok(log_count($node, qr/no background worker could be started for the maintenance/), '<', 4, 'it was not said with every look');
 $gate->close;
 $node->stop;
 done_testing();
