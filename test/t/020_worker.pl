@@ -31,12 +31,12 @@ swept($node, 'postgres', 'after a restart as well');
 # Crash of a worker, and of another process ----------------------------------------
 my $holder = session($node, 'postgres');
 $holder->run('SELECT pg_advisory_lock(42)');
-holdable($node, 'postgres', 'PERFORM pg_advisory_xact_lock_shared(42)');
+gated($node, 'postgres');
 due_job($node, 'postgres');
 my $launcher = launcher_pid($node);
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs worker' AND wait_event = 'advisory'
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs worker' AND wait_event = 'PgSleep'
 	AND query = 'sweep of tenant 1' AND application_name = 'jobs worker'}), 'activity says what it does, and who it is');
-struck($node, 'postgres', 'advisory', sub { kill 'KILL', shift });
+struck($node, 'postgres', 'PgSleep', sub { kill 'KILL', shift });
 $holder->close;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs launcher' AND pid <> $launcher"),
 	'after the crash of a worker the server comes back, with a launcher');

@@ -44,7 +44,7 @@ sub drop_in_pass
 
 	$holder->run('SELECT pg_advisory_lock(42)');
 	due_job($node, 'd');
-	held($node, 'd', 'advisory');
+	held($node, 'd', 'PgSleep');
 	$session->send('BEGIN; DROP EXTENSION jobs CASCADE');
 	ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_extension'::regclass AND NOT granted}),
 		"$end: DROP EXTENSION waits for the pass");
@@ -57,7 +57,7 @@ sub drop_in_pass
 }
 
 my $errors = log_count($node, qr/(?:ERROR|FATAL):/);
-holdable($node, 'd', 'PERFORM pg_advisory_xact_lock_shared(42)');
+gated($node, 'd');
 drop_in_pass('ROLLBACK');
 due_job($node, 'd');
 swept($node, 'd', 'a drop that was undone: work goes on');
@@ -93,11 +93,11 @@ $node->safe_psql('d', 'ALTER EXTENSION jobs UPDATE');
 swept($node, 'd', 'after ALTER EXTENSION UPDATE it is served');
 
 # The update does not wait for a pass, nor a pass for it, unless they want the same table.
-holdable($node, 'd', 'PERFORM pg_advisory_xact_lock_shared(42)');
+gated($node, 'd');
 my $holder = session($node, 'd');
 $holder->run('SELECT pg_advisory_lock(42)');
 due_job($node, 'd');
-held($node, 'd', 'advisory');
+held($node, 'd', 'PgSleep');
 $node->safe_psql('d', "UPDATE pg_extension SET extversion = '0.0.1' WHERE extname = 'jobs'; ALTER EXTENSION jobs UPDATE");
 $holder->run('SELECT pg_advisory_unlock(42)');
 swept($node, 'd', 'an update during a pass');

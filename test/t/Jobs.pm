@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(preloaded_node restart install due_job swept holdable hold_by held struck session
+our @EXPORT = qw(preloaded_node restart install due_job swept holdable gated hold_by held struck session
 	launcher_pid log_count status status_becomes launcher_looks);
 
 # With workers in a hurry, and a discovery that never comes unless a test asks for it.
@@ -85,6 +85,16 @@ sub holdable
 
 	hold_by($node, $database, $body);
 	$node->safe_psql($database, 'CREATE TRIGGER hold AFTER INSERT ON jobs_store.ready FOR EACH ROW EXECUTE FUNCTION public.hold()');
+	return;
+}
+
+# From now on a pass that moves a job is held while a session has advisory lock 42. It
+# does not wait for that lock itself, for a worker waits for no lock for long.
+sub gated
+{
+	my ($node, $database) = @_;
+
+	holdable($node, $database, 'WHILE NOT pg_try_advisory_xact_lock_shared(42) LOOP PERFORM pg_sleep(0.02); END LOOP');
 	return;
 }
 
