@@ -6,6 +6,7 @@ use warnings;
 use Jobs;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 # What the workers run is explained in the log; which process a line is from stands before it.
 my $node = preloaded_node('main', <<'CONF');
@@ -36,7 +37,7 @@ due_job($node, 'postgres');
 my $launcher = launcher_pid($node);
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs worker' AND wait_event = 'PgSleep'
 	AND query = 'sweep of tenant 1' AND application_name = 'jobs worker'}), 'activity says what it does, and who it is');
-struck($node, 'postgres', 'PgSleep', sub { kill 'KILL', shift });
+kill 'KILL', held($node, 'postgres', 'PgSleep');
 $holder->close;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'jobs launcher' AND pid <> $launcher"),
 	'after the crash of a worker the server comes back, with a launcher');
@@ -60,11 +61,19 @@ ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activit
 due_job($node, 'postgres');
 swept($node, 'postgres', 'and goes on');
 
+# Found and terminated by one statement: a worker does not wait for a lock for long.
 sub terminated
 {
 	my ($event, $where) = @_;
-	my $pid = struck($node, 'postgres', $event, sub { $node->safe_psql('postgres', "SELECT pg_terminate_backend($_[0])") eq 't' });
+	my $pid = '';
 
+	for (my $n = 0; $pid eq '' && $n < 10 * $PostgreSQL::Test::Utils::timeout_default; $n++)
+	{
+		usleep(100_000) if $n > 0;
+		$pid = $node->safe_psql('postgres', qq{SELECT pid FROM (SELECT pid FROM pg_stat_activity
+			WHERE backend_type = 'jobs worker' AND '$event' IN (wait_event, wait_event_type) OFFSET 0) x WHERE pg_terminate_backend(pid) LIMIT 1});
+	}
+	like($pid, qr/^\d+$/, "a worker is terminated $where");
 	ok($node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)"), "and ends, $where");
 	return;
 }

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(preloaded_node restart install due_job swept holdable gated hold_by held struck session
+our @EXPORT = qw(preloaded_node restart install due_job swept holdable gated hold_by held session
 	launcher_pid log_count status status_becomes launcher_looks);
 
 # With workers in a hurry, and a discovery that never comes unless a test asks for it.
@@ -117,21 +117,6 @@ sub held
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE $where"), "a pass waits: $event")
 		or return 0;
 	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $where");
-}
-
-# Does something to a worker that is held, and answers its pid. One that waits for a
-# lock gives up after a while, and then it is the next one's turn.
-sub struck
-{
-	my ($node, $database, $event, $strike) = @_;
-
-	for (1 .. 50)
-	{
-		my $pid = held($node, $database, $event) or last;
-		return $pid if $strike->($pid);
-	}
-	fail('no worker was held for long enough');
-	return 0;
 }
 
 sub launcher_pid
