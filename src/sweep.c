@@ -51,10 +51,11 @@ static JobsStatement next_due = {
 
 /*
  * A look from the start that takes as long as this is cheap. After one that is not,
- * the next comes after so many times as long as it took.
+ * the next comes after so many times as long as it took: sessions do not know of each
+ * other's looks, and a dozen of them shall not take more than a few percent together.
  */
 #define CHEAP_LOOK_US	5000
-#define LOOK_COST		100
+#define LOOK_COST		400
 
 /* So long a row may take from the time that it is due until others see it, to be found at once. */
 #define ON_ITS_WAY_US	1000000

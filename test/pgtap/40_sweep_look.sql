@@ -12,7 +12,7 @@ $$;
 SELECT pg_temp.due('early', now() - interval '1 day');
 SELECT is(pg_temp.claim(), 'early', 'a claim finds what has been due for long');
 
--- One that takes half a second: for 50 seconds from then on looks are short.
+-- One that takes half a second: for minutes from then on looks are short.
 CREATE FUNCTION pg_temp.linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
 CREATE TRIGGER linger AFTER INSERT ON jobs_store.ready FOR EACH ROW EXECUTE FUNCTION pg_temp.linger();
 SELECT pg_temp.due('dear', clock_timestamp());
