@@ -20,7 +20,8 @@
 #   make setup             the packages that all of these need
 #
 # demo, test, replay and bench leave the system alone: they install into a temporary
-# folder and start a server of their own there.
+# folder and start a server of their own there. Only bench, run by root, reserves huge
+# pages while it runs.
 
 EXTENSION  = jobs
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" jobs.control)
