@@ -51,13 +51,6 @@
 	ExecInsertIndexTuples((info), (slot), (estate), false, false, NULL, NIL)
 #endif
 
-/* Since 17 an index may have kept something for the next insert, like the pin of a page. */
-#if PG_VERSION_NUM >= 170000
-#define JOBS_INDEX_INSERT_CLEANUP(index, info) index_insert_cleanup((index), (info))
-#else
-#define JOBS_INDEX_INSERT_CLEANUP(index, info) ((void) 0)
-#endif
-
 /* Connection limit of a database whose removal was interrupted; not all minor releases have a name for it. */
 #define JOBS_DATCONNLIMIT_INVALID (-2)
 

@@ -125,11 +125,11 @@ waits(const JobsNewJob *job, TimestampTz now)
 
 /* The places in the queue of those jobs that wait, or of those that do not. */
 static void
-write_places(JobsCall *call, JobsNewJob **jobs, int count, TimestampTz now, bool later, EState *estate)
+write_places(JobsCall *call, JobsNewJob **jobs, int count, TimestampTz now, bool later)
 {
 	JobsWriter	writer;
 
-	jobs_writer_open(&writer, later ? ROWS_WAITING : ROWS_READY, estate);
+	jobs_writer_open(&writer, later ? ROWS_WAITING : ROWS_READY);
 	for (int i = 0; i < count; i++)
 	{
 		if (waits(jobs[i], now) != later)
@@ -147,13 +147,11 @@ void
 jobs_hot_add(JobsCall *call, JobsNewJob **jobs, int count)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	EState	   *estate;
 	JobsWriter	record;
 	int			waiting = 0;
 
 	jobs_rows_begin("add_job()");
-	estate = CreateExecutorState();
-	jobs_writer_open(&record, ROWS_NEW_JOB, estate);
+	jobs_writer_open(&record, ROWS_NEW_JOB);
 	for (int i = 0; i < count; i++)
 	{
 		bool		later = waits(jobs[i], now);
@@ -165,9 +163,8 @@ jobs_hot_add(JobsCall *call, JobsNewJob **jobs, int count)
 	jobs_writer_close(&record);
 	JOBS_FAULT("add-before-place");
 	if (waiting > 0)
-		write_places(call, jobs, count, now, true, estate);
+		write_places(call, jobs, count, now, true);
 	if (waiting < count)
-		write_places(call, jobs, count, now, false, estate);
-	FreeExecutorState(estate);
+		write_places(call, jobs, count, now, false);
 	jobs_rows_end();
 }

@@ -45,6 +45,45 @@ jobs_hot_in_use(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(jobs_rows_usable());
 }
 
+/*
+ * Where the leases are that this session has taken last, for who takes jobs one by
+ * one, and reports them so. What is found there is compared to what is wanted; so
+ * this may be out of date, or of a transaction that was rolled back.
+ */
+#define MAX_PLACES 8
+
+typedef struct Place
+{
+	pg_uuid_t	job_id;
+	ItemPointerData tid;
+} Place;
+
+static Place places[MAX_PLACES];
+static int	next_place = 0;
+
+static Place *
+place_of(const pg_uuid_t *job_id)
+{
+	for (int i = 0; i < MAX_PLACES; i++)
+		if (memcmp(&places[i].job_id, job_id, UUID_LEN) == 0)
+			return &places[i];
+	return NULL;
+}
+
+static void
+note_place(const pg_uuid_t *job_id, const ItemPointerData *tid)
+{
+	Place	   *place = place_of(job_id);
+
+	if (place == NULL)
+	{
+		place = &places[next_place];
+		next_place = (next_place + 1) % MAX_PLACES;
+	}
+	place->job_id = *job_id;
+	place->tid = *tid;
+}
+
 /* A history entry; message and user may be NULL. */
 static void
 write_entry(JobsWriter *writer, int32 tenant, const JobsEntry *entry)
@@ -127,13 +166,12 @@ take_rows(const JobsTake *take, JobsEntry *taken, int32 *max_attempts, int64 *la
 static void
 write_leases(const JobsTake *take, JobsEntry *taken, const int32 *max_attempts, int count)
 {
-	EState	   *estate = CreateExecutorState();
 	TimestampTz now = GetCurrentTimestamp();
 	JobsWriter	lease;
 	JobsWriter	status;
 
-	jobs_writer_open(&lease, ROWS_LEASE, estate);
-	jobs_writer_open(&status, ROWS_STATUS, estate);
+	jobs_writer_open(&lease, ROWS_LEASE);
+	jobs_writer_open(&status, ROWS_STATUS);
 	for (int i = 0; i < count; i++)
 	{
 		TupleTableSlot *slot = jobs_writer_row(&lease);
@@ -159,9 +197,10 @@ write_leases(const JobsTake *take, JobsEntry *taken, const int32 *max_attempts, 
 		write_entry(&status, take->tenant, &taken[i]);
 	}
 	jobs_writer_close(&lease);
+	if (count == 1)
+		note_place(&taken[0].job_id, &lease.last);
 	JOBS_FAULT("claim-before-history");
 	jobs_writer_close(&status);
-	FreeExecutorState(estate);
 }
 
 /* Jobs of one lane mostly become ready in the order of their ids. */
@@ -263,7 +302,7 @@ owes_nothing(int32 tenant, int32 limiter)
 	jobs_reader_open(&reader, ROWS_LIMITER, AccessShareLock, 2);
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(limiter));
-	index_rescan(reader.scan, keys, 2, NULL, 0);
+	jobs_reader_scan(&reader, keys);
 	owes_nothing = jobs_reader_next(&reader) && DatumGetInt32(jobs_reader_not_null(&reader, 0)) == 0;
 	jobs_reader_close(&reader);
 	return owes_nothing;
@@ -285,7 +324,6 @@ write_permit(JobsWriter *permit, int32 tenant, int32 limiter, TimestampTz due)
 bool
 jobs_hot_put_permits(int32 tenant, int32 limiter, int32 count, TimestampTz due)
 {
-	EState	   *estate;
 	JobsWriter	permit;
 	bool		done;
 
@@ -293,12 +331,10 @@ jobs_hot_put_permits(int32 tenant, int32 limiter, int32 count, TimestampTz due)
 	done = owes_nothing(tenant, limiter);
 	if (done)
 	{
-		estate = CreateExecutorState();
-		jobs_writer_open(&permit, ROWS_PERMIT, estate);
+		jobs_writer_open(&permit, ROWS_PERMIT);
 		for (int32 i = 0; i < count; i++)
 			write_permit(&permit, tenant, limiter, due);
 		jobs_writer_close(&permit);
-		FreeExecutorState(estate);
 	}
 	jobs_rows_end();
 	return done;
@@ -337,16 +373,33 @@ note_permits(JobsReader *lease, int32 tenant, const pg_uuid_t *agent_id, Returne
 }
 
 static void
-return_permits(int32 tenant, const Returned *returned, EState *estate)
+return_permits(int32 tenant, const Returned *returned)
 {
 	JobsWriter	permit;
 
 	if (returned->count == 0)
 		return;
-	jobs_writer_open(&permit, ROWS_PERMIT, estate);
+	jobs_writer_open(&permit, ROWS_PERMIT);
 	for (int i = 0; i < returned->count; i++)
 		write_permit(&permit, tenant, returned->limiters[i], DT_NOBEGIN);
 	jobs_writer_close(&permit);
+}
+
+static bool
+same_uuid(JobsReader *reader, int place, const pg_uuid_t *id)
+{
+	return memcmp(DatumGetUUIDP(jobs_reader_not_null(reader, place)), id, UUID_LEN) == 0;
+}
+
+static bool
+find_lease(JobsReader *lease, int32 tenant, const JobsReport *report)
+{
+	Place	   *place = place_of(report->job_id);
+
+	return (place != NULL && jobs_reader_fetch(lease, &place->tid) &&
+			same_uuid(lease, LEASE_JOB, report->job_id) && same_uuid(lease, LEASE_AGENT, report->agent_id) &&
+			DatumGetInt32(jobs_reader_not_null(lease, LEASE_TENANT)) == tenant) ||
+		jobs_reader_find(lease, report->job_id);
 }
 
 /*
@@ -359,7 +412,7 @@ end_lease(JobsReader *lease, int32 tenant, const JobsReport *report, JobsEntry *
 	int			before = returned->count;
 	int32		attempt;
 
-	if (!jobs_reader_find(lease, report->job_id))
+	if (!find_lease(lease, tenant, report))
 		return false;
 	attempt = DatumGetInt32(jobs_reader_not_null(lease, LEASE_ATTEMPT));
 	if (report->attempt != 0 && report->attempt != attempt)
@@ -408,6 +461,10 @@ find_dependents(int32 tenant, const JobsEntry *entries, int count, JobsEnded **e
 	JobsReader	dependency;
 	bool		any;
 
+	for (int i = 0; i < count; i++)
+		ended[i]->dependents = false;
+	if (jobs_rows_none(ROWS_DEPENDENCY))
+		return;
 	jobs_reader_open(&dependency, ROWS_DEPENDENCY, AccessShareLock, 3);
 	jobs_reader_prefix(&dependency, tenant, NULL);
 	any = jobs_reader_between(&dependency, &entries[0].job_id, &entries[count - 1].job_id);
@@ -448,12 +505,11 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 	now = GetCurrentTimestamp();
 	if (used > 0)
 	{
-		EState	   *estate = CreateExecutorState();
 		JobsWriter	status;
 
 		JOBS_FAULT("end-before-history");
 		desc = lookup_rowtype_tupdesc(jobs_rows_entry_type, -1);
-		jobs_writer_open(&status, ROWS_STATUS, estate);
+		jobs_writer_open(&status, ROWS_STATUS);
 		for (int i = 0; i < used; i++)
 		{
 			entries[i].created = now;
@@ -462,8 +518,7 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 		}
 		jobs_writer_close(&status);
 		JOBS_FAULT("end-before-permits");
-		return_permits(call->caller.tenant, &returned, estate);
-		FreeExecutorState(estate);
+		return_permits(call->caller.tenant, &returned);
 		ReleaseTupleDesc(desc);
 		find_dependents(call->caller.tenant, entries, used, which);
 	}

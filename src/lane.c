@@ -96,7 +96,7 @@ PG_FUNCTION_INFO_V1(jobs_lane_marks);
 #define CHEAP_SWEEP		100000
 
 /* What is wanted is looked for this far, and so many times as far as it was the last time. */
-#define MIN_REACH		16
+#define MIN_REACH		4
 #define REACH			2
 
 typedef struct LaneKey

@@ -8,8 +8,8 @@
  * (is_plain, columns_fit and index_fits say how), which is looked up once and again
  * whenever one of them changes, and for read committed.
  *
- * Rows are looked for by a full key or along a lane, with a snapshot taken after
- * everything that the transaction did before.
+ * Rows are looked for by a full key, along a lane, or where they are said to be, with
+ * a snapshot taken after everything that the transaction did before.
  *
  * Locks on tables, and on the indexes of those that are written, stay until the
  * transaction ends: one call opens some of them more than once, and to release them
@@ -34,6 +34,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "storage/bufmgr.h"
 #include "storage/procarray.h"
 #include "tcop/utility.h"
 #include "utils/fmgroids.h"
@@ -157,6 +158,7 @@ typedef struct Kept
 static MemoryContext kept_context = NULL;
 static Kept kept[MAX_KEPT];
 static int	kept_count = 0;
+static ExprContext *predicate_context;	/* in which predicates are evaluated */
 
 /* Only notes that something changed: a callback may not look at catalogs. */
 static void
@@ -250,6 +252,9 @@ forget_indexes(void)
 	if (kept_context != NULL)
 		MemoryContextSetParent(kept_context, TopTransactionContext);
 	kept_context = context;
+	context = MemoryContextSwitchTo(kept_context);
+	predicate_context = CreateStandaloneExprContext();
+	MemoryContextSwitchTo(context);
 }
 
 /* Finds out about all tables, as far as they fit. */
@@ -308,6 +313,20 @@ jobs_rows_end(void)
 	CommandCounterIncrement();
 }
 
+/*
+ * Whether a table has no row, as far as its size tells: false does not mean that there
+ * are some. What is to be seen by a snapshot has its page when that is taken.
+ */
+bool
+jobs_rows_none(JobsTableId id)
+{
+	Relation	table = table_open(tables[id].table, AccessShareLock);
+	bool		none = RelationGetNumberOfBlocks(table) == 0;
+
+	table_close(table, NoLock);
+	return none;
+}
+
 void
 jobs_reader_open(JobsReader *reader, JobsTableId id, LOCKMODE lock, int keys)
 {
@@ -316,18 +335,43 @@ jobs_reader_open(JobsReader *reader, JobsTableId id, LOCKMODE lock, int keys)
 	reader->rest = 0;
 	reader->prefix = 0;
 	reader->walking = false;
+	reader->index_id = tables[id].index;
+	reader->key_count = keys;
+	reader->index = NULL;
+	reader->scan = NULL;
+	reader->fetch = NULL;
 	reader->table = table_open(tables[id].table, lock);
-	reader->index = index_open(tables[id].index, AccessShareLock);
 	reader->slot = table_slot_create(reader->table, NULL);
-	reader->scan = JOBS_INDEX_BEGINSCAN(reader->table, reader->index, GetActiveSnapshot(), keys);
+}
+
+static void
+open_index(JobsReader *reader)
+{
+	if (reader->index != NULL)
+		return;
+	reader->index = index_open(reader->index_id, AccessShareLock);
+	reader->scan = JOBS_INDEX_BEGINSCAN(reader->table, reader->index, GetActiveSnapshot(), reader->key_count);
+}
+
+/* Looks for rows by as many keys as the reader was opened for. */
+void
+jobs_reader_scan(JobsReader *reader, ScanKey keys)
+{
+	open_index(reader);
+	index_rescan(reader->scan, keys, reader->key_count, NULL, 0);
 }
 
 void
 jobs_reader_close(JobsReader *reader)
 {
-	index_endscan(reader->scan);
+	if (reader->index != NULL)
+	{
+		index_endscan(reader->scan);
+		index_close(reader->index, reader->lock == AccessShareLock ? AccessShareLock : NoLock);
+	}
+	if (reader->fetch != NULL)
+		table_index_fetch_end(reader->fetch);
 	ExecDropSingleTupleTableSlot(reader->slot);
-	index_close(reader->index, reader->lock == AccessShareLock ? AccessShareLock : NoLock);
 	table_close(reader->table, NoLock);
 }
 
@@ -340,7 +384,7 @@ seek_between(JobsReader *reader, int64 from, int64 to)
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(reader->lane));
 	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
 	ScanKeyInit(&keys[3], 3, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(to));
-	index_rescan(reader->scan, keys, JOBS_SEEK_KEYS, NULL, 0);
+	jobs_reader_scan(reader, keys);
 	reader->rest = to == PG_INT64_MAX ? 0 : to + 1;
 }
 
@@ -396,20 +440,37 @@ jobs_reader_prefix(JobsReader *reader, int32 tenant, const pg_uuid_t *agent_id)
 	reader->prefix = agent_id == NULL ? 1 : 2;
 }
 
+/*
+ * The row that is, or has grown by HOT updates from, the one that was written at this
+ * place. Any place will do: if there is nothing, or nothing to be seen, the answer is
+ * no, and if there is something else, it is found.
+ */
+bool
+jobs_reader_fetch(JobsReader *reader, ItemPointer tid)
+{
+	bool		again = false;
+
+	if (ItemPointerGetBlockNumber(tid) >= RelationGetNumberOfBlocks(reader->table))
+		return false;
+	if (reader->fetch == NULL)
+		reader->fetch = table_index_fetch_begin(reader->table);
+	return table_index_fetch_tuple(reader->fetch, tid, GetActiveSnapshot(), reader->slot, &again, NULL);
+}
+
 /* Starts a scan of the ids that follow the prefix; only a reader with a key more knows ranges. */
 static void
 search(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last)
 {
 	int			n = reader->prefix;
 
-	if (reader->scan->numberOfKeys == n + 1)
+	if (reader->key_count == n + 1)
 		ScanKeyInit(&reader->keys[n], n + 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(first));
 	else
 	{
 		ScanKeyInit(&reader->keys[n], n + 1, BTGreaterEqualStrategyNumber, F_UUID_GE, UUIDPGetDatum(first));
 		ScanKeyInit(&reader->keys[n + 1], n + 1, BTLessEqualStrategyNumber, F_UUID_LE, UUIDPGetDatum(last));
 	}
-	index_rescan(reader->scan, reader->keys, reader->scan->numberOfKeys, NULL, 0);
+	jobs_reader_scan(reader, reader->keys);
 }
 
 /* Whether there is a row whose id is one of these or between them. */
@@ -431,6 +492,7 @@ jobs_reader_walk(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *la
 	reader->walking = true;
 	reader->ended = false;
 	reader->entry = NULL;
+	open_index(reader);
 	reader->scan->xs_want_itup = true;
 	search(reader, first, last);
 }
@@ -480,12 +542,15 @@ jobs_reader_find(JobsReader *reader, const pg_uuid_t *id)
 	return jobs_reader_between(reader, id, id);
 }
 
-/* Whether an index holds nothing but columns, in a btree, with no predicate but that of our script. */
+/*
+ * Whether an index holds nothing but columns, in a btree, asks nothing but that they
+ * are unique, and has no predicate but that of our script.
+ */
 static bool
 is_simple(Relation index)
 {
-	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisready ||
-		RelationGetIndexExpressions(index) != NIL)
+	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisready || !index->rd_index->indimmediate ||
+		index->rd_index->indisexclusion || RelationGetIndexExpressions(index) != NIL)
 		return false;
 	for (int i = 0; i < countof(partial_indexes); i++)
 		if (strcmp(RelationGetRelationName(index), partial_indexes[i]) == 0)
@@ -493,23 +558,13 @@ is_simple(Relation index)
 	return RelationGetIndexPredicate(index) == NIL;
 }
 
-/*
- * How a row gets into an index, kept for later calls if it is simple: to build it,
- * and to prepare its predicate, takes as long as the insert itself.
- */
+/* Keeps how rows get into a simple index: to build that, and to prepare a predicate, takes as long as an insert. */
 static IndexInfo *
-index_info(Relation index)
+keep(Relation index)
 {
-	MemoryContext caller;
-	IndexInfo  *info;
+	MemoryContext caller = MemoryContextSwitchTo(kept_context);
+	IndexInfo  *info = BuildIndexInfo(index);
 
-	for (int i = 0; i < kept_count; i++)
-		if (kept[i].index == RelationGetRelid(index))
-			return kept[i].info;
-	if (kept_count == MAX_KEPT || !is_simple(index))
-		return BuildIndexInfo(index);
-	caller = MemoryContextSwitchTo(kept_context);
-	info = BuildIndexInfo(index);
 	if (info->ii_Predicate != NIL)
 		info->ii_PredicateState = ExecInitQual((List *) expression_planner((Expr *) info->ii_Predicate), NULL);
 	MemoryContextSwitchTo(caller);
@@ -518,35 +573,110 @@ index_info(Relation index)
 	return info;
 }
 
-/* As ExecOpenIndices. */
-static void
-open_indexes(ResultRelInfo *info)
+/* False: the index is not simple. One that is known already is not opened. */
+static bool
+look_at_index(JobsEntries *entries)
 {
-	List	   *indexes = RelationGetIndexList(info->ri_RelationDesc);
+	for (int i = 0; i < kept_count && entries->info == NULL; i++)
+		if (kept[i].index == entries->index)
+			entries->info = kept[i].info;
+	if (entries->info == NULL && kept_count < MAX_KEPT)
+	{
+		entries->relation = index_open(entries->index, RowExclusiveLock);
+		if (is_simple(entries->relation))
+			entries->info = keep(entries->relation);
+	}
+	return entries->info != NULL;
+}
+
+static void
+close_indexes(JobsWriter *writer)
+{
+	for (int i = 0; i < writer->index_count; i++)
+		if (writer->indexes[i].relation != NULL)
+			index_close(writer->indexes[i].relation, NoLock);
+	pfree(writer->indexes);
+}
+
+static bool
+all_simple(JobsWriter *writer)
+{
+	List	   *indexes = RelationGetIndexList(writer->table);
+	bool		simple = true;
 	ListCell   *cell;
 
-	info->ri_IndexRelationDescs = palloc(sizeof(Relation) * list_length(indexes));
-	info->ri_IndexRelationInfo = palloc(sizeof(IndexInfo *) * list_length(indexes));
+	writer->indexes = palloc0(sizeof(JobsEntries) * (list_length(indexes) + 1));
+	writer->index_count = 0;
 	foreach(cell, indexes)
 	{
-		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
+		JobsEntries *entries = &writer->indexes[writer->index_count++];
 
-		info->ri_IndexRelationDescs[info->ri_NumIndices] = index;
-		info->ri_IndexRelationInfo[info->ri_NumIndices++] = index_info(index);
+		entries->index = lfirst_oid(cell);
+		simple = simple && look_at_index(entries);
 	}
 	list_free(indexes);
+	return simple;
 }
 
 void
-jobs_writer_open(JobsWriter *writer, JobsTableId id, EState *estate)
+jobs_writer_open(JobsWriter *writer, JobsTableId id)
 {
 	writer->table = table_open(tables[id].table, RowExclusiveLock);
-	writer->estate = estate;
+	writer->info = NULL;
+	writer->used = 0;
+	memset(writer->slots, 0, sizeof(writer->slots));
+	if (all_simple(writer))
+		return;
+	writer->estate = CreateExecutorState();
 	writer->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->info, writer->table, 0, NULL, 0);
-	open_indexes(writer->info);
-	memset(writer->slots, 0, sizeof(writer->slots));
-	writer->used = 0;
+	ExecOpenIndices(writer->info, false);
+}
+
+static bool
+satisfies(IndexInfo *info, TupleTableSlot *slot)
+{
+	bool		result;
+
+	if (info->ii_Predicate == NIL)
+		return true;
+	predicate_context->ecxt_scantuple = slot;
+	result = ExecQual(info->ii_PredicateState, predicate_context);
+	predicate_context->ecxt_scantuple = NULL;
+	ResetExprContext(predicate_context);
+	return result;
+}
+
+/*
+ * As ExecInsertIndexTuples, which would have to be told about the execution that it
+ * is part of. An index that no row belongs into is not even opened.
+ */
+static void
+insert_entries(JobsWriter *writer, JobsEntries *entries)
+{
+	for (int i = 0; i < writer->used; i++)
+	{
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+
+		if (!satisfies(entries->info, writer->slots[i]))
+			continue;
+		if (entries->relation == NULL)
+			entries->relation = index_open(entries->index, RowExclusiveLock);
+		FormIndexDatum(entries->info, writer->slots[i], NULL, values, nulls);
+		(void) index_insert(entries->relation, values, nulls, &writer->slots[i]->tts_tid, writer->table,
+							entries->info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, entries->info);
+	}
+}
+
+static void
+insert_entries_by_executor(JobsWriter *writer)
+{
+	for (int i = 0; i < writer->used; i++)
+	{
+		(void) JOBS_INSERT_INDEX_TUPLES(writer->info, writer->slots[i], writer->estate);
+		ResetPerTupleExprContext(writer->estate);
+	}
 }
 
 static void
@@ -558,13 +688,16 @@ flush(JobsWriter *writer)
 		table_tuple_insert(writer->table, writer->slots[0], command, 0, NULL);
 	else if (writer->used > 1)
 		table_multi_insert(writer->table, writer->slots, writer->used, command, 0, NULL);
+	if (writer->used > 0)
+		writer->last = writer->slots[writer->used - 1]->tts_tid;
 	JOBS_FAULT("row-before-index");
+	if (writer->info != NULL)
+		insert_entries_by_executor(writer);
+	else
+		for (int i = 0; i < writer->index_count; i++)
+			insert_entries(writer, &writer->indexes[i]);
 	for (int i = 0; i < writer->used; i++)
-	{
-		(void) JOBS_INSERT_INDEX_TUPLES(writer->info, writer->slots[i], writer->estate);
 		ExecClearTuple(writer->slots[i]);
-		ResetPerTupleExprContext(writer->estate);
-	}
 	writer->used = 0;
 }
 
@@ -589,11 +722,12 @@ jobs_writer_close(JobsWriter *writer)
 	flush(writer);
 	for (int i = 0; i < JOBS_WRITER_ROWS && writer->slots[i] != NULL; i++)
 		ExecDropSingleTupleTableSlot(writer->slots[i]);
-	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+	if (writer->info != NULL)
 	{
-		JOBS_INDEX_INSERT_CLEANUP(writer->info->ri_IndexRelationDescs[i], writer->info->ri_IndexRelationInfo[i]);
-		index_close(writer->info->ri_IndexRelationDescs[i], NoLock);
+		ExecCloseIndices(writer->info);
+		FreeExecutorState(writer->estate);
 	}
+	close_indexes(writer);
 	table_close(writer->table, NoLock);
 }
 

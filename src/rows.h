@@ -76,13 +76,16 @@ enum
 	JOB_FUNCTION, JOB_MODEL, JOB_PARAMETERS
 };
 
-/* Rows of one table, found by an index. */
+/* Rows of one table, found by an index, or where they are said to be. */
 typedef struct JobsReader
 {
 	Relation	table;
 	LOCKMODE	lock;			/* of the table */
-	Relation	index;
-	IndexScanDesc scan;
+	Oid			index_id;
+	int			key_count;
+	Relation	index;			/* NULL until something is looked for, */
+	IndexScanDesc scan;			/* as this is */
+	IndexFetchTableData *fetch; /* NULL until one is fetched from its place */
 	TupleTableSlot *slot;
 	const AttrNumber *columns;	/* of those in the layout */
 	int32		tenant;			/* of jobs_reader_seek, */
@@ -95,14 +98,25 @@ typedef struct JobsReader
 	bool		ended;			/* there is none */
 } JobsReader;
 
+/* An index that rows go into as well. */
+typedef struct JobsEntries
+{
+	Oid			index;
+	Relation	relation;		/* NULL while no row belongs there */
+	IndexInfo  *info;
+} JobsEntries;
+
 /* Rows on their way into a table. */
 typedef struct JobsWriter
 {
 	Relation	table;
-	EState	   *estate;
-	ResultRelInfo *info;
+	JobsEntries *indexes;
+	int			index_count;
+	ResultRelInfo *info;		/* NULL: all indexes are simple; else the executor sees to them, */
+	EState	   *estate;			/* with this */
 	TupleTableSlot *slots[JOBS_WRITER_ROWS];
 	int			used;
+	ItemPointerData last;		/* where the last row is that was written */
 } JobsWriter;
 
 extern Oid	jobs_rows_entry_type;	/* jobs.job_status */
@@ -112,20 +126,23 @@ extern bool jobs_rows_usable(void);
 extern bool jobs_rows_addable(void);
 extern void jobs_rows_begin(const char *command);
 extern void jobs_rows_end(void);
+extern bool jobs_rows_none(JobsTableId id);
 
 extern void jobs_reader_open(JobsReader *reader, JobsTableId id, LOCKMODE lock, int keys);
 extern void jobs_reader_close(JobsReader *reader);
+extern void jobs_reader_scan(JobsReader *reader, ScanKey keys);
 extern bool jobs_reader_next(JobsReader *reader);
 extern Datum jobs_reader_column(JobsReader *reader, int place, bool *isnull);
 extern Datum jobs_reader_not_null(JobsReader *reader, int place);
 extern void jobs_reader_prefix(JobsReader *reader, int32 tenant, const pg_uuid_t *agent_id);
 extern bool jobs_reader_find(JobsReader *reader, const pg_uuid_t *id);
+extern bool jobs_reader_fetch(JobsReader *reader, ItemPointer tid);
 extern bool jobs_reader_between(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last);
 extern void jobs_reader_walk(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last);
 extern void jobs_reader_seek(JobsReader *reader, int32 tenant, int32 lane, int64 from, int64 near);
 extern bool jobs_reader_take(JobsReader *reader);
 
-extern void jobs_writer_open(JobsWriter *writer, JobsTableId id, EState *estate);
+extern void jobs_writer_open(JobsWriter *writer, JobsTableId id);
 extern TupleTableSlot *jobs_writer_row(JobsWriter *writer);
 extern void jobs_writer_close(JobsWriter *writer);
 

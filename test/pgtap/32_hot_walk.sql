@@ -138,5 +138,15 @@ SELECT pg_temp.has_all('plain', 'created > ''-infinity'' AND ordinal = 1');
 SELECT pg_temp.has_all('job_status_terminal_idx', 'name = ''CLAIMED'' AND job_id > ''00000000-0000-0000-0000-000000000000''');
 SELECT is((SELECT count(*) FROM jobs.check_integrity()), 0::bigint, 'all is well');
 
+-- Alone, one that asks for more than an entry.
+DROP INDEX jobs_store.plain, jobs_store.computed, jobs_store.hashed, jobs_store.ranges;
+ALTER TABLE jobs_store.job_status ADD CONSTRAINT apart EXCLUDE USING btree (message WITH =);
+SELECT ok(jobs_store.hot_in_use(), 'the short cut is taken');
+SELECT pg_temp.take('first', '{"function": "@t:odd"}') IS NULL AS ignored \gset
+SELECT pg_temp.take('second', '{"function": "@t:odd"}') IS NULL AS ignored \gset
+SELECT is(pg_temp.report('first', 'COMPLETED', 'only once'), 'COMPLETED', 'a message');
+SELECT throws_ok('SELECT pg_temp.report(''second'', ''COMPLETED'', ''only once'')', '23P01', NULL, 'that somebody wants only once');
+SELECT is(pg_temp.report('second', 'COMPLETED', 'another one'), 'COMPLETED', 'and another one');
+
 SELECT * FROM finish();
 ROLLBACK;
