@@ -3,8 +3,8 @@
  * rows.c
  *		Rows of our own tables, read and written without a plan.
  *
- * The calls are those that the executor itself would make: the same rows, locks,
- * WAL and statistics. They are for tables that are as our script made them
+ * The calls are those that the executor itself would make: the same rows and WAL, and
+ * no locks but its own. They are for tables that are as our script made them
  * (is_plain, columns_fit and index_fits say how), which is looked up once and again
  * whenever one of them changes, and for read committed.
  *
@@ -13,7 +13,8 @@
  *
  * Locks on tables, and on the indexes of those that are written, stay until the
  * transaction ends: one call opens some of them more than once, and to release them
- * together is cheaper. Who waits for such an index (REINDEX) waits for its table.
+ * together is cheaper. Who waits for such an index (REINDEX) waits for its table. An
+ * index that gets no entry is not locked, nor one by which nothing is looked for.
  *
  *-------------------------------------------------------------------------
  */
@@ -211,7 +212,8 @@ columns_fit(Relation relation, const Layout *layout, Table *table)
 
 /*
  * Whether nothing happens to rows of a table but what we do ourselves. A trigger
- * of somebody's, a rule or row security are for the executor.
+ * of somebody's, a rule or row security are for the executor, and so is a table that
+ * is not a heap: its size need not tell of rows, nor its places be good for later.
  */
 static bool
 is_plain(Relation relation, const Layout *layout)
@@ -219,6 +221,7 @@ is_plain(Relation relation, const Layout *layout)
 	int			triggers = relation->trigdesc ? relation->trigdesc->numtriggers : 0;
 
 	return relation->rd_rel->relkind == RELKIND_RELATION &&
+		relation->rd_rel->relam == HEAP_TABLE_AM_OID &&
 		!relation->rd_rel->relispartition &&
 		!relation->rd_rel->relrowsecurity &&
 		relation->rd_rules == NULL &&
@@ -442,19 +445,21 @@ jobs_reader_prefix(JobsReader *reader, int32 tenant, const pg_uuid_t *agent_id)
 
 /*
  * The row that is, or has grown by HOT updates from, the one that was written at this
- * place. Any place will do: if there is nothing, or nothing to be seen, the answer is
- * no, and if there is something else, it is found.
+ * place. Any place will do, of a row or of none: if there is nothing to be seen, the
+ * answer is no, and if there is something else, it is found.
  */
 bool
-jobs_reader_fetch(JobsReader *reader, ItemPointer tid)
+jobs_reader_fetch(JobsReader *reader, const ItemPointerData *place)
 {
+	ItemPointerData tid = *place;	/* will be that of the version that is found */
 	bool		again = false;
 
-	if (ItemPointerGetBlockNumber(tid) >= RelationGetNumberOfBlocks(reader->table))
+	if (!ItemPointerIsValid(&tid) ||
+		ItemPointerGetBlockNumber(&tid) >= RelationGetNumberOfBlocks(reader->table))
 		return false;
 	if (reader->fetch == NULL)
 		reader->fetch = table_index_fetch_begin(reader->table);
-	return table_index_fetch_tuple(reader->fetch, tid, GetActiveSnapshot(), reader->slot, &again, NULL);
+	return table_index_fetch_tuple(reader->fetch, &tid, GetActiveSnapshot(), reader->slot, &again, NULL);
 }
 
 /* Starts a scan of the ids that follow the prefix; only a reader with a key more knows ranges. */

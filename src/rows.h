@@ -136,7 +136,7 @@ extern Datum jobs_reader_column(JobsReader *reader, int place, bool *isnull);
 extern Datum jobs_reader_not_null(JobsReader *reader, int place);
 extern void jobs_reader_prefix(JobsReader *reader, int32 tenant, const pg_uuid_t *agent_id);
 extern bool jobs_reader_find(JobsReader *reader, const pg_uuid_t *id);
-extern bool jobs_reader_fetch(JobsReader *reader, ItemPointer tid);
+extern bool jobs_reader_fetch(JobsReader *reader, const ItemPointerData *place);
 extern bool jobs_reader_between(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last);
 extern void jobs_reader_walk(JobsReader *reader, const pg_uuid_t *first, const pg_uuid_t *last);
 extern void jobs_reader_seek(JobsReader *reader, int32 tenant, int32 lane, int64 from, int64 near);

@@ -17,6 +17,9 @@ CREATE FUNCTION pg_temp.held() RETURNS text LANGUAGE sql AS
 CREATE FUNCTION pg_temp.place(label text) RETURNS tid LANGUAGE sql AS
 	$$SELECT ctid FROM jobs_store.lease WHERE job_id = pg_temp.id($1)$$;
 
+SELECT throws_ok('SELECT jobs.update_job_status(''00000000-0000-0000-0000-000000000000'', ''COMPLETED'', NULL, pg_temp.id(''agent''))',
+	'JB404', NULL, 'no job, and no place');
+
 -- The row is as it was, or was updated in its page, or got another place --------
 
 SELECT pg_temp.take('plain') IS NULL AS ignored \gset
@@ -27,6 +30,14 @@ SELECT pg_temp.report('beating', 'RUNNING') IS NULL AS ignored \gset
 SELECT count(*) AS ignored FROM jobs.heartbeat(pg_temp.id('agent')) \gset
 SELECT isnt(pg_temp.place('beating'), :'before', 'a sign of life gives its row another version');
 SELECT is(pg_temp.report('beating', 'COMPLETED'), 'COMPLETED', 'and the end finds it');
+SELECT pg_temp.take('again') IS NULL AS ignored \gset
+SELECT count(*) AS ignored FROM jobs.heartbeat(pg_temp.id('agent')) \gset
+SAVEPOINT s;
+SELECT pg_temp.report('again', 'COMPLETED') IS NULL AS ignored \gset
+ROLLBACK TO s;
+SELECT idx_scan AS before FROM pg_stat_xact_user_tables WHERE relid = 'jobs_store.lease'::regclass \gset
+SELECT is(pg_temp.report('again', 'COMPLETED'), 'COMPLETED', 'it finds it more than once');
+SELECT is(idx_scan, :before::bigint, 'without an index') FROM pg_stat_xact_user_tables WHERE relid = 'jobs_store.lease'::regclass;
 SELECT pg_temp.take('moved') IS NULL AS ignored \gset
 UPDATE jobs_store.lease SET check_at = check_at - interval '1 s';
 SELECT is(pg_temp.report('moved', 'COMPLETED'), 'COMPLETED', 'one whose entries in the indexes are others now');
