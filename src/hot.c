@@ -461,8 +461,6 @@ find_dependents(int32 tenant, const JobsEntry *entries, int count, JobsEnded **e
 	JobsReader	dependency;
 	bool		any;
 
-	for (int i = 0; i < count; i++)
-		ended[i]->dependents = false;
 	if (jobs_rows_none(ROWS_DEPENDENCY))
 		return;
 	jobs_reader_open(&dependency, ROWS_DEPENDENCY, AccessShareLock, 3);
@@ -498,6 +496,7 @@ jobs_hot_end(JobsCall *call, JobsReport **reports, int count, JobsEnded *ended)
 	{
 		CHECK_FOR_INTERRUPTS();
 		ended[i].entry = (Datum) 0;
+		ended[i].dependents = false;
 		if (end_lease(&lease, call->caller.tenant, reports[i], &entries[used], &returned))
 			which[used++] = &ended[i];
 	}

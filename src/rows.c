@@ -610,7 +610,7 @@ all_simple(JobsWriter *writer)
 	bool		simple = true;
 	ListCell   *cell;
 
-	writer->indexes = palloc0(sizeof(JobsEntries) * (list_length(indexes) + 1));
+	writer->indexes = palloc0(sizeof(JobsEntries) * list_length(indexes));
 	writer->index_count = 0;
 	foreach(cell, indexes)
 	{
